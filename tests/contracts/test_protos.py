@@ -17,7 +17,7 @@ def test_buf_lint_finds_nothing() -> None:
 
 
 def test_committed_stubs_are_those_of_the_protos(tmp_path: Path) -> None:
-    """HOUSE: "the generated stubs (*_pb2.py, .pyi, *_pb2_grpc.py) committed beside"; a stale stub is another contract."""
+    """HOUSE: "the generated stubs (*_pb2.py, .pyi, *_pb2_grpc.py) committed beside"."""
     protos = sorted((ROOT / "protos").rglob("*.proto"))
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'protos'}"]
     outputs = [f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", f"--grpc_python_out={tmp_path}"]
@@ -29,7 +29,10 @@ def test_committed_stubs_are_those_of_the_protos(tmp_path: Path) -> None:
         path: text
         for path, text in generated.items()
         if not path.name.endswith("_pb2_grpc.py")
-        or any(path.name == f"{proto.stem}_pb2_grpc.py" and path.parent == proto.relative_to(ROOT / "protos").parent for proto in services)
+        or any(
+            path.name == f"{proto.stem}_pb2_grpc.py" and path.parent == proto.relative_to(ROOT / "protos").parent
+            for proto in services
+        )
     }
     committed = {path.relative_to(ROOT / "protos"): path.read_text() for path in (ROOT / "protos").rglob("*_pb2*.py*")}
     committed = {path: text for path, text in committed.items() if path.suffix in {".py", ".pyi"}}

@@ -1,0 +1,735 @@
+"""PATCH (RFC 7644 §3.5.2): from the body to operations, from operations to the changed document.
+
+Operations apply in order to a copy; any error leaves the document as it was. Beyond the RFC, what identity providers
+are known to send is understood: values without a path whose keys are dotted or carry a URN, booleans as strings,
+removal of `members` with a list of those to remove, and an add or replace through a value filter that matches nothing,
+which creates the element the filter describes when it is made of `eq` and `and`.
+
+A group's members are not in its document: `plan_members` takes their changes out of the operations, so that the cost of
+a membership change does not depend on the size of the group.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scim.errors import InvalidFilter, InvalidPath, InvalidSyntax, InvalidValue, Mutability, NoTarget, TooMany
+from scim.filter import (
+    And,
+    Comparison,
+    Filter,
+    Or,
+    PatchPath,
+    check_element_filter,
+    matches_element,
+    parse_path,
+)
+from scim.schemas import GROUP_URN, MEMBERS, Attribute, AttributePath, Resolved, ResourceType, resolve
+from scim.values import (
+    check_json,
+    check_required,
+    check_text,
+    coerce,
+    coerce_complex,
+    coerce_members,
+    coerce_simple,
+    coerce_values,
+    find_key,
+    fold,
+    identity,
+    settle_elements,
+    single_primary,
+)
+
+PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+
+_GROUP_URN = GROUP_URN.lower()
+_MEMBERS_KEYS = ("members", f"{_GROUP_URN}:members")
+_MEMBERS_PREFIXES = tuple(f"{key}{mark}" for key in _MEMBERS_KEYS for mark in ".[")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: `op` is add, remove or replace; a missing value is None."""
+
+    op: str
+    path: str | None
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member as the client wrote it; `value` is never blank."""
+
+    value: str
+    display: str | None = None
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAdd:
+    """Add these members; those already there stay."""
+
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRemove:
+    """Remove the members with these values; those not there are no error."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRemoveWhere:
+    """Remove the members that satisfy the filter, by `scim.filter.matches_element(filter, MEMBERS, member)`."""
+
+    filter: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class MemberClear:
+    """Remove every member."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReplace:
+    """Make these the members; at least one."""
+
+    members: tuple[Member, ...]
+
+
+MemberChange = MemberAdd | MemberRemove | MemberRemoveWhere | MemberClear | MemberReplace
+
+
+def parse_patch(body: object, *, max_operations: int = 100, max_member_values: int = 5000) -> list[Operation]:
+    """Check the structure of a PATCH body and return its operations (RFC 7644 §3.5.2).
+
+    Names of the message and of operations match in any case. Raises InvalidSyntax for a wrong structure, NoTarget for a
+    remove without path, InvalidPath for a malformed path, InvalidValue for a missing value, TooMany beyond the limits.
+    """
+    if not isinstance(body, dict):
+        raise InvalidSyntax("a PATCH body must be a JSON object")
+    message = _message(body, ("schemas", "operations"), "the PATCH body")
+    schemas = message.get("schemas")
+    if schemas is not None and not (isinstance(schemas, list) and all(isinstance(urn, str) for urn in schemas)):
+        raise InvalidSyntax("schemas must be a list of URNs")
+    entries = message.get("operations")
+    if isinstance(entries, dict):
+        entries = [entries]
+    if not isinstance(entries, list) or not entries:
+        raise InvalidSyntax("Operations must be a list of at least one operation")
+    if len(entries) > max_operations:
+        raise TooMany(f"a PATCH may have at most {max_operations} operations, not {len(entries)}")
+    operations = [_parse_operation(entry, number) for number, entry in enumerate(entries, 1)]
+    members = sum(_member_values(operation) for operation in operations)
+    if members > max_member_values:
+        raise TooMany(f"a PATCH may carry at most {max_member_values} member values, not {members}")
+    return operations
+
+
+def _message(body: dict[str, Any], names: Sequence[str], what: str) -> dict[str, Any]:
+    message: dict[str, Any] = {}
+    for key, value in body.items():
+        name = key.lower()
+        if name in names:
+            if name in message:
+                raise InvalidSyntax(f"{name} is given twice in {what}")
+            message[name] = value
+    return message
+
+
+def _parse_operation(entry: object, number: int) -> Operation:
+    where = f"operation {number}"
+    if not isinstance(entry, dict):
+        raise InvalidSyntax(f"{where} must be a JSON object")
+    message = _message(entry, ("op", "path", "value"), where)
+    op = message.get("op")
+    if not isinstance(op, str) or op.lower() not in ("add", "remove", "replace"):
+        raise InvalidSyntax(f"{where}: op must be add, remove or replace")
+    op = op.lower()
+    path = message.get("path")
+    if path is not None and not isinstance(path, str):
+        raise InvalidPath(f"{where}: path must be a string")
+    value = message.get("value")
+    if path:
+        try:
+            parse_path(path)
+        except InvalidPath as error:
+            raise InvalidPath(f"{where}: {error.detail}") from None
+    elif op == "remove":
+        raise NoTarget(f"{where}: remove needs a path")
+    elif not isinstance(value, dict):
+        raise InvalidValue(f"{where}: without a path the value must be an object of attributes")
+    if op != "remove" and "value" not in message:
+        raise InvalidValue(f"{where}: {op} needs a value")
+    return Operation(op, path or None, value)
+
+
+def _member_values(operation: Operation) -> int:
+    """Count the member values an operation carries."""
+    if operation.path is not None:
+        path = parse_path(operation.path)
+        return _count(operation.value) if _is_members(path.path) and path.value_filter is None else 0
+    return sum(_count(value) for key, value in operation.value.items() if key.lower() in _MEMBERS_KEYS)
+
+
+def _count(value: object) -> int:
+    return len(value) if isinstance(value, list) else 1
+
+
+def _is_members(path: AttributePath) -> bool:
+    return path.attribute.lower() == "members" and (path.schema is None or path.schema.lower() == _GROUP_URN)
+
+
+def apply_patch(
+    resource_type: ResourceType, document: dict[str, Any], operations: Iterable[Operation]
+) -> dict[str, Any]:
+    """Return the document after the operations; the one given is not touched (RFC 7644 §3.5.2).
+
+    `password` is dropped and `schemas` ignored, being computed. `active` cannot be unassigned: removing it, or null,
+    keeps its value. Without a path, read-only and unknown attributes are ignored; with one they are Mutability and
+    InvalidPath. Raises NoTarget for a replace that matches nothing and describes nothing to create, Mutability for the
+    removal of a required attribute, InvalidValue for a value that does not fit.
+    """
+    result = dict(document)
+    for operation in operations:
+        if operation.path is None:
+            _apply_values(resource_type, result, operation.op, operation.value)
+        else:
+            _apply_path(resource_type, result, operation.op, parse_path(operation.path), operation.value)
+    _settle(resource_type, result, document)
+    check_required(resource_type, result)
+    return result
+
+
+def _settle(resource_type: ResourceType, result: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Settle the multi-valued attributes that changed; only at the end, as operations may build an element in steps."""
+    for name in [name for name, value in result.items() if value is not before.get(name)]:
+        attribute = resource_type.lookup.get(name)
+        if attribute is None or not attribute.multi_valued or attribute is MEMBERS:
+            continue
+        elements = settle_elements(attribute, result[name])
+        if elements:
+            result[name] = elements
+        else:
+            del result[name]
+
+
+def _apply_values(
+    resource_type: ResourceType, result: dict[str, Any], op: str, values: object, *, nested: bool = False
+) -> None:
+    """Apply an operation without a path: each key is an attribute, or a path of its own (RFC 7644 §3.5.2.1)."""
+    if not isinstance(values, dict):
+        raise InvalidValue("without a path the value must be an object of attributes")
+    for key, value in values.items():
+        attribute = resource_type.attribute(key)
+        if attribute is not None:
+            if attribute.mutability != "readOnly":
+                _change_declared(result, attribute, None, None, op, value)
+            continue
+        if nested or not any(mark in key for mark in ":.["):
+            continue
+        try:
+            path = parse_path(key)
+            target = path.path
+            if isinstance(value, dict) and target.schema is not None and path.value_filter is None:
+                # An object under a URN that nobody has seen is that extension, not an attribute of a shorter URN.
+                target = AttributePath(str(target), "")
+            resolved, sub_name = _locate(resource_type, result, target, path)
+        except InvalidPath:
+            continue  # a name that no schema declares is ignored, as in a POST
+        if not _is_read_only(resolved, sub_name):
+            _apply_resolved(resource_type, result, op, resolved, sub_name, path.value_filter, value)
+
+
+def _apply_path(resource_type: ResourceType, result: dict[str, Any], op: str, path: PatchPath, value: object) -> None:
+    resolved, sub_name = _locate(resource_type, result, path.path, path)
+    if _is_read_only(resolved, sub_name):
+        raise Mutability(f"{path.path} is read-only")
+    _apply_resolved(resource_type, result, op, resolved, sub_name, path.value_filter, value)
+
+
+def _locate(
+    resource_type: ResourceType, result: Mapping[str, Any], target: AttributePath, path: PatchPath
+) -> tuple[Resolved, str | None]:
+    """Return the attribute that a path denotes and the name of its sub-attribute, if any. Raises InvalidPath."""
+    resolved = resolve(resource_type, target, known_urns=[key for key in result if ":" in key])
+    attribute = resolved.attribute
+    depth = 1 if resolved.extension is None else 2
+    sub_name = resolved.keys[depth] if len(resolved.keys) > depth else None
+    if path.value_filter is None:
+        return resolved, sub_name
+    if sub_name is not None or resolved.bare_urn:
+        raise InvalidPath(f"{path.path} takes no value filter")
+    if attribute is not None and not (attribute.multi_valued and attribute.type == "complex"):
+        raise InvalidPath(f"{attribute.name} is not multi-valued and takes no value filter")
+    try:
+        check_element_filter(path.value_filter, attribute)
+    except InvalidFilter as error:
+        raise InvalidPath(error.detail) from None
+    if attribute is None or path.sub_attribute is None:
+        return resolved, path.sub_attribute
+    sub = attribute.sub_attribute(path.sub_attribute)
+    if sub is None:
+        raise InvalidPath(f"{attribute.name} has no sub-attribute {path.sub_attribute}")
+    return resolved, sub.name
+
+
+def _is_read_only(resolved: Resolved, sub_name: str | None) -> bool:
+    attribute = resolved.attribute
+    if attribute is None:
+        return False
+    sub = None if sub_name is None else attribute.lookup[sub_name]
+    return attribute.mutability == "readOnly" or (sub is not None and sub.mutability == "readOnly")
+
+
+def _apply_resolved(
+    resource_type: ResourceType,
+    result: dict[str, Any],
+    op: str,
+    resolved: Resolved,
+    sub_name: str | None,
+    value_filter: Filter | None,
+    value: object,
+) -> None:
+    extension = resolved.extension
+    if extension is None:
+        if resolved.attribute is not None:
+            _change_declared(result, resolved.attribute, sub_name, value_filter, op, value)
+        elif op == "remove":
+            raise InvalidPath("the core schema cannot be removed")
+        elif value is not None:
+            _apply_values(resource_type, result, op, value, nested=True)
+        return
+    key = find_key(result, extension) or extension
+    container = dict(result.get(key, ()))
+    if resolved.bare_urn:
+        _change_extension(resource_type, container, extension, op, value)
+    elif resolved.attribute is not None:
+        _change_declared(container, resolved.attribute, sub_name, value_filter, op, value)
+    else:
+        _change_undeclared(container, resolved.keys[1], sub_name, value_filter, op, value)
+    if container:
+        result[key] = container
+    else:
+        result.pop(key, None)
+
+
+def _change_extension(
+    resource_type: ResourceType, container: dict[str, Any], extension: str, op: str, value: object
+) -> None:
+    """Remove an extension, or change those of its attributes that the value mentions."""
+    if op == "remove" or (op == "replace" and (value is None or value == [])):
+        container.clear()
+        return
+    if value is None or value == []:
+        return
+    if not isinstance(value, dict):
+        raise InvalidValue(f"{extension} must be an object")
+    schema = resource_type.extension_lookup.get(extension.lower())
+    for name, item in value.items():
+        attribute = None if schema is None else schema.lookup.get(name) or schema.lookup.get(name.lower())
+        if attribute is None:
+            _change_undeclared(container, name, None, None, op, item)
+        elif attribute.mutability != "readOnly":
+            _change_declared(container, attribute, None, None, op, item)
+
+
+def _change_declared(
+    container: dict[str, Any],
+    attribute: Attribute,
+    sub_name: str | None,
+    value_filter: Filter | None,
+    op: str,
+    value: object,
+) -> None:
+    """Apply one operation to one declared attribute of the resource or of an extension."""
+    name = attribute.name
+    if name in ("schemas", "password"):
+        return
+    if name == "active" and (op == "remove" or value is None or value == []):
+        return  # absent or null, `active` keeps its value: nobody is reactivated by leaving it out
+    if op == "add" and value is None:
+        return
+    before = container.get(name)
+    after: Any
+    if value_filter is not None:
+        new = None if op == "remove" else _coerce_selected(attribute, sub_name, value)
+        whole = isinstance(value, dict | list)
+        after = _change_matching(attribute, name, before or [], sub_name, value_filter, op, new, whole=whole)
+    elif sub_name is not None:
+        new = None if op == "remove" else coerce_simple(attribute.lookup[sub_name], value, f"{name}.")
+        after = _change_sub_attribute(attribute, before, sub_name, new)
+    elif op == "remove":
+        after = _without(attribute, before, value)
+        if after is None and attribute.required:
+            raise Mutability(f"{name} is required and cannot be removed")
+    elif attribute.multi_valued:
+        after = _extended(attribute, before or [], value) if op == "add" else coerce(attribute, value)
+    elif attribute.type == "complex":
+        after = _merged(attribute, before or {}, value)
+    else:
+        after = coerce_simple(attribute, value)
+    if after is None or after == [] or after == {}:
+        container.pop(name, None)
+    else:
+        container[name] = after
+
+
+def _coerce_selected(attribute: Attribute, sub_name: str | None, value: object) -> Any:
+    """Return the value for elements chosen by a filter: of their sub-attribute, or the elements themselves."""
+    if sub_name is not None:
+        return coerce_simple(attribute.lookup[sub_name], value, f"{attribute.name}.")
+    if isinstance(value, list):
+        if len(value) > 1:
+            raise InvalidValue(f"{attribute.name} with a value filter takes one value, not {len(value)}")
+        value = value[0] if value else None
+    return None if value is None else coerce_complex(attribute, value)
+
+
+def _change_matching(
+    attribute: Attribute | None,
+    name: str,
+    elements: list[Any],
+    sub_name: str | None,
+    value_filter: Filter,
+    op: str,
+    new: Any,
+    *,
+    whole: bool,
+) -> list[Any]:
+    """Return the elements after an operation on those that satisfy the filter (RFC 7644 §3.5.2.1 to §3.5.2.3).
+
+    `new` is in canonical form, None to unassign. With `whole` a replaced element takes over nothing of the old one.
+    """
+    matched = [i for i, element in enumerate(elements) if matches_element(value_filter, attribute, element)]
+    if attribute is MEMBERS and op != "remove" and matched:
+        raise Mutability("a member can be added or removed, not changed")
+    if new is None:
+        if op == "add":
+            return elements
+        if sub_name is None:
+            return [element for i, element in enumerate(elements) if i not in set(matched)]
+        kept = list(elements)
+        for i in matched:
+            kept[i] = _with_sub(name, elements[i], sub_name, None)
+        return [element for element in kept if element != {}]
+    changed = list(elements)
+    if not matched:
+        described = _described(attribute, value_filter)
+        if described is None:
+            raise NoTarget(f"no value of {name} satisfies the filter")
+        changed.append(described)
+        matched = [len(elements)]
+        whole = False
+    for i in matched:
+        if sub_name is not None:
+            changed[i] = _with_sub(name, changed[i], sub_name, new)
+        elif isinstance(new, dict) and isinstance(changed[i], dict) and not (op == "replace" and whole):
+            changed[i] = {**changed[i], **new}
+        else:
+            changed[i] = new
+    return changed if attribute is None else _with_primary_of(changed, matched)
+
+
+def _with_primary_of(elements: list[dict[str, Any]], touched: Iterable[int]) -> list[dict[str, Any]]:
+    """Demote the primary element that was there before, if an element just written is primary (RFC 7644 §3.5.2)."""
+    winner = next((i for i in touched if elements[i].get("primary") is True), None)
+    return elements if winner is None else single_primary(elements, winner)
+
+
+def _with_sub(name: str, element: object, sub_name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(element, dict):
+        raise InvalidPath(f"{name[:200]} has no sub-attributes")
+    key = find_key(element, sub_name) or sub_name
+    changed = dict(element)
+    if value is None:
+        changed.pop(key, None)
+    else:
+        changed[key] = value
+    return changed
+
+
+def _described(attribute: Attribute | None, value_filter: Filter) -> dict[str, Any] | None:
+    """Return the element that a filter made of `eq` and `and` describes, or None for any other filter."""
+    described: dict[str, Any] = {}
+    pending = [value_filter]
+    while pending:
+        term = pending.pop()
+        if isinstance(term, And):
+            pending.extend(reversed(term.terms))
+            continue
+        if not isinstance(term, Comparison) or term.operator != "eq" or term.path.sub_attribute is not None:
+            return None
+        name = find_key(described, term.path.attribute) or term.path.attribute
+        if described.setdefault(name, term.value) != term.value:
+            return None
+    return described if attribute is None else coerce_complex(attribute, described)
+
+
+def _change_sub_attribute(attribute: Attribute, before: Any, sub_name: str, new: Any) -> Any:
+    """Set or unset a sub-attribute, in every element where the attribute is multi-valued."""
+    if attribute is MEMBERS:
+        raise Mutability("a member can be added or removed, not changed")
+    if not attribute.multi_valued:
+        element = _with_sub(attribute.name, before or {}, sub_name, new)
+        return _without_stale_reference(before or {}, element, {sub_name})
+    if not before:
+        return before if new is None else [{sub_name: new}]
+    elements = [_with_sub(attribute.name, element, sub_name, new) for element in before]
+    return [element for element in elements if element]
+
+
+def _without_stale_reference(
+    before: Mapping[str, Any], after: dict[str, Any], written: Iterable[str]
+) -> dict[str, Any]:
+    """Drop a `$ref` that belonged to another `value`."""
+    if "$ref" in after and "$ref" not in written and before.get("value") != after.get("value"):
+        del after["$ref"]
+    return after
+
+
+def _without(attribute: Attribute, before: Any, value: object) -> Any:
+    """Return what is left after a remove; a value given for a multi-valued attribute says which elements go."""
+    if value is None or not attribute.multi_valued or not before:
+        return None
+    listed = coerce_members(value) if attribute is MEMBERS else coerce_values(attribute, value)
+    return [element for element in before if not any(_is_listed(attribute, element, gone) for gone in listed)]
+
+
+def _is_listed(attribute: Attribute, element: Mapping[str, Any], gone: Mapping[str, Any]) -> bool:
+    if "value" in gone:
+        if (
+            "type" in gone
+            and attribute is not MEMBERS
+            and element.get("type", "").casefold() != gone["type"].casefold()
+        ):
+            return False
+        definition = attribute.lookup["value"]
+        return "value" in element and fold(definition, element["value"]) == fold(definition, gone["value"])
+    return all(element.get(name) == value for name, value in gone.items())
+
+
+def _extended(attribute: Attribute, before: list[dict[str, Any]], value: object) -> list[dict[str, Any]]:
+    """Return the elements with those of the value added; one that is there takes over what the new one says."""
+    added = coerce_members(value) if attribute is MEMBERS else coerce_values(attribute, value)
+    elements = list(before)
+    places = {identity(attribute, element): i for i, element in enumerate(elements)}
+    leaders = []
+    for element in added:
+        place = places.setdefault(identity(attribute, element), len(elements))
+        if element.get("primary") is True:
+            leaders.append(place)
+        if place == len(elements):
+            elements.append(element)
+        elif attribute is not MEMBERS:
+            elements[place] = {**elements[place], **element}
+    return _with_primary_of(elements, leaders)
+
+
+def _merged(attribute: Attribute, before: Mapping[str, Any], value: object) -> dict[str, Any] | None:
+    """Return a complex value with the sub-attributes of another: null unassigns, absent keeps (RFC 7644 §3.5.2.3)."""
+    if value is None or value in ("", []):
+        return None
+    changes = coerce_complex(attribute, value) or {}
+    cleared = set()
+    if isinstance(value, dict):
+        for key, item in value.items():
+            sub = attribute.sub_attribute(key)
+            if sub is not None and sub.name not in changes and sub.mutability != "readOnly" and item in (None, ""):
+                cleared.add(sub.name)
+    merged = {name: item for name, item in before.items() if name not in cleared} | changes
+    return _without_stale_reference(before, merged, changes) or None
+
+
+def _change_undeclared(
+    container: dict[str, Any],
+    name: str,
+    sub_name: str | None,
+    value_filter: Filter | None,
+    op: str,
+    value: object,
+) -> None:
+    """Apply one operation to an attribute that no schema declares; the value it has tells what can be done."""
+    key = find_key(container, name) or check_text(name, "an attribute name")
+    before = container.get(key)
+    new = None if op == "remove" or value == [] else check_json(value, name)
+    if op == "add" and new is None:
+        return
+    after: Any
+    if value_filter is not None:
+        if before is not None and not isinstance(before, list):
+            raise InvalidPath(f"{name} is not multi-valued and takes no value filter")
+        after = _change_matching(None, name, before or [], sub_name, value_filter, op, new, whole=True)
+    elif sub_name is not None:
+        if isinstance(before, list):
+            after = [_with_sub(name, element, sub_name, new) for element in before]
+        else:
+            after = _with_sub(name, {} if before is None else before, sub_name, new)
+    elif op == "remove" and isinstance(before, list) and value is not None:
+        gone = value if isinstance(value, list) else [value]
+        after = [element for element in before if element not in gone]
+    elif op == "add" and isinstance(before, list):
+        listed = new if isinstance(new, list) else [new]
+        after = before + [item for i, item in enumerate(listed) if item not in before and item not in listed[:i]]
+    elif op == "add" and isinstance(before, dict) and isinstance(new, dict):
+        after = {**before, **new}
+    else:
+        after = new
+    if after is None or after == [] or (after == {} and sub_name is not None):
+        container.pop(key, None)
+    else:
+        container[key] = after
+
+
+def plan_members(operations: Iterable[Operation]) -> tuple[list[Operation], list[MemberChange]]:
+    """Split a group's operations into those on its document, for `apply_patch`, and ordered changes of its members.
+
+    The changes mean the same as the operations applied in order, so the list of members is never needed. Neighbouring
+    additions, and neighbouring removals, come as one. Null under `members` without a path changes nothing. Raises
+    Mutability for a change within a member (its sub-attributes are immutable), save that an unchanged one passes and
+    `display`, which is computed, is ignored; InvalidPath and InvalidValue as `apply_patch`.
+    """
+    others: list[Operation] = []
+    changes: list[MemberChange] = []
+    for operation in operations:
+        rest = _plan(operation, changes)
+        if rest is not None:
+            others.append(rest)
+    return others, changes
+
+
+def _plan(operation: Operation, changes: list[MemberChange], *, nested: bool = False) -> Operation | None:
+    """Append the member changes of an operation and return what else it does, or None."""
+    op, value = operation.op, operation.value
+    if operation.path is not None:
+        path = parse_path(operation.path)
+        if _is_members(path.path):
+            _plan_path(op, path, value, changes)
+            return None
+        if op == "remove" or str(path.path).lower() != _GROUP_URN or not isinstance(value, dict):
+            return operation
+    if not isinstance(value, dict):
+        raise InvalidValue("without a path the value must be an object of attributes")
+    rest: dict[str, Any] = {}
+    for key, item in value.items():
+        lower = key.lower()
+        if lower in _MEMBERS_KEYS:
+            if item is not None:
+                _plan_list(op, item, changes)
+        elif lower.startswith(_MEMBERS_PREFIXES):
+            try:
+                path = parse_path(key)
+            except InvalidPath:
+                continue
+            _plan_path(op, path, item, changes)
+        elif lower == _GROUP_URN and isinstance(item, dict) and not nested:
+            inner = _plan(Operation(op, None, item), changes, nested=True)
+            if inner is not None:
+                rest[key] = inner.value
+        else:
+            rest[key] = item
+    return Operation(op, operation.path, rest) if rest else None
+
+
+def _plan_list(op: str, value: object, changes: list[MemberChange]) -> None:
+    members = _members(value)
+    if op == "replace":
+        changes.append(MemberReplace(members) if members else MemberClear())
+    elif members:
+        _append(changes, MemberAdd(members))
+
+
+def _plan_path(op: str, path: PatchPath, value: object, changes: list[MemberChange]) -> None:
+    value_filter = path.value_filter
+    if value_filter is not None:
+        if path.path.sub_attribute is not None:
+            raise InvalidPath(f"{path.path} takes no value filter")
+        try:
+            check_element_filter(value_filter, MEMBERS)
+        except InvalidFilter as error:
+            raise InvalidPath(error.detail) from None
+    sub_name = path.sub_attribute or path.path.sub_attribute
+    if sub_name is not None:
+        _plan_sub_attribute(op, sub_name, value_filter, value, changes)
+    elif value_filter is not None:
+        _plan_selected(op, value_filter, value, changes)
+    elif op != "remove":
+        if value is not None or op == "replace":
+            _plan_list(op, value, changes)
+    elif value is None:
+        changes.append(MemberClear())
+    else:
+        values = tuple(member.value for member in _members(value))
+        if values:
+            _append(changes, MemberRemove(values))
+
+
+def _plan_selected(op: str, value_filter: Filter, value: object, changes: list[MemberChange]) -> None:
+    values = _selected_values(value_filter)
+    if op == "remove" or (op == "replace" and (value is None or value == [])):
+        if values is None:
+            changes.append(MemberRemoveWhere(value_filter))
+        else:
+            _append(changes, MemberRemove(values))
+        return
+    if value is None or value == []:
+        return
+    if values is not None and len(values) == 1:
+        item = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(item, dict):
+            item = item if find_key(item, "value") is not None else {**item, "value": values[0]}
+        members = _members(item)
+        if [member.value for member in members] == list(values):
+            _append(changes, MemberAdd(members))
+            return
+    raise Mutability("a member can be added or removed, not changed")
+
+
+def _plan_sub_attribute(
+    op: str, sub_name: str, value_filter: Filter | None, value: object, changes: list[MemberChange]
+) -> None:
+    sub = MEMBERS.sub_attribute(sub_name)
+    if sub is None:
+        raise InvalidPath(f"members has no sub-attribute {sub_name}")
+    if sub.name == "display":
+        return
+    values = None if value_filter is None else _selected_values(value_filter)
+    if op != "remove" and values is not None and len(values) == 1 and isinstance(value, str):
+        if sub.name == "value" and value == values[0]:
+            _append(changes, MemberAdd((Member(value),)))
+            return
+        if (sub.name == "type" and value.lower() == "user") or (sub.name == "$ref" and value.endswith(f"/{values[0]}")):
+            return
+    raise Mutability(f"members.{sub.name} is immutable: a member can be added or removed, not changed")
+
+
+def _selected_values(value_filter: Filter) -> tuple[str, ...] | None:
+    """Return the values a filter selects when it only compares `value` with them by eq and or, else None."""
+    values: dict[str, None] = {}
+    for term in value_filter.terms if isinstance(value_filter, Or) else (value_filter,):
+        if not isinstance(term, Comparison) or term.operator != "eq" or term.path.attribute.lower() != "value":
+            return None
+        if not isinstance(term.value, str):
+            return None
+        values[term.value] = None
+    return tuple(values)
+
+
+def _members(value: object) -> tuple[Member, ...]:
+    return tuple(Member(member["value"], member.get("display"), member.get("type")) for member in coerce_members(value))
+
+
+def _append(changes: list[MemberChange], change: MemberAdd | MemberRemove) -> None:
+    """Append a change, joined with its neighbour when both add or both remove."""
+    last = changes[-1] if changes else None
+    if isinstance(change, MemberAdd) and isinstance(last, MemberAdd):
+        joined: dict[str, Member] = {}
+        for member in last.members + change.members:
+            joined.setdefault(member.value, member)
+        changes[-1] = MemberAdd(tuple(joined.values()))
+    elif isinstance(change, MemberRemove) and isinstance(last, MemberRemove):
+        changes[-1] = MemberRemove(tuple(dict.fromkeys(last.values + change.values)))
+    else:
+        changes.append(change)
