@@ -302,8 +302,7 @@ def _apply_resolved(
         elif value is not None:
             _apply_values(resource_type, result, op, value, nested=True)
         return
-    key = find_key(result, extension) or extension
-    container = dict(result.get(key, ()))
+    container = dict(result.get(extension, ()))
     if resolved.bare_urn:
         _change_extension(resource_type, container, extension, op, value)
     elif resolved.attribute is not None:
@@ -311,9 +310,9 @@ def _apply_resolved(
     else:
         _change_undeclared(container, resolved.keys[1], sub_name, value_filter, op, value)
     if container:
-        result[key] = container
+        result[extension] = container
     else:
-        result.pop(key, None)
+        result.pop(extension, None)
 
 
 def _change_extension(

@@ -337,7 +337,7 @@ _GROUP_SCHEMA = Schema(
                     canonical_values=("User", "Group"),
                     description="Kind of the member.",
                 ),
-                Attribute("display", mutability="immutable", description="Display name of the member."),
+                Attribute("display", mutability="readOnly", description="Display name of the member."),
             ),
         ),
     ),

@@ -148,6 +148,7 @@ def test_filters_up_to_the_limits_are_taken() -> None:
     """Design: filter 4 KiB, depth 20 and 50 terms."""
     assert parse_filter("(" * 20 + "a pr" + ")" * 20) == Present(path("a"))
     assert len(parse_filter(" or ".join(["a pr"] * 50)).terms) == 50  # type: ignore[union-attr]
+    assert len(parse_filter(" or ".join(["(not (a[b pr]))"] * 30)).terms) == 30  # type: ignore[union-attr]
     with pytest.raises(InvalidFilter, match="deeper than 20"):
         parse_filter("(" * 21 + "a pr" + ")" * 21)
     with pytest.raises(InvalidFilter, match="more than 50"):

@@ -237,7 +237,7 @@ member_operations = st.lists(
             Operation,
             st.just("add"),
             st.just('members[value eq "d"]'),
-            st.sampled_from([{"value": "d"}, {"display": "D"}]),
+            st.sampled_from([{"value": "d"}, {"type": "User"}]),
         ),
         st.builds(Operation, st.just("replace"), st.just("externalId"), st.sampled_from(["x", "y", None])),
     ),

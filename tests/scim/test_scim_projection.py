@@ -43,6 +43,7 @@ ALWAYS = {"schemas": RESOURCE["schemas"], "id": "1"}
         ([CUSTOM], {CUSTOM: RESOURCE[CUSTOM]}),
         ([f"{CUSTOM}:badge", f"{CUSTOM}:box.b"], {CUSTOM: {"Badge": 1, "box": {"b": 2}}}),
         (["nope", "name.nope", "urn:x:y", ""], {}),
+        (["emails.display", f"{CUSTOM}:nope"], {}),
         (["password"], {}),
         (["id"], {}),
     ],

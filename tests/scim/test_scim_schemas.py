@@ -60,6 +60,7 @@ def test_paths_resolve_to_canonical_locations_whatever_their_case(text: str, exp
 def test_known_urn_is_preferred_to_a_split_at_the_last_colon() -> None:
     """Design: any extension URN is kept verbatim, so a path that equals one seen on the document is the extension."""
     assert keys("urn:custom:x", known_urns=["urn:custom:x"]) == ("urn:custom:x",)
+    assert keys("urn:custom:x", known_urns=["urn:custom", "urn:custom:x"]) == ("urn:custom:x",)
     assert keys("URN:CUSTOM:X:badge", known_urns=["urn:custom", "urn:custom:x"]) == ("urn:custom:x", "badge")
     assert keys("urn:custom:x:badge", known_urns=["urn:custom:x:badge"]) == ("urn:custom:x:badge",)
     assert keys("urn:custom:x") == ("urn:custom", "x")

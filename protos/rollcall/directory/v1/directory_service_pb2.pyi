@@ -45,12 +45,14 @@ RESOURCE_KIND_GROUP: ResourceKind
 RESOURCE_KIND_CONNECTION: ResourceKind
 
 class CreateUserRequest(_message.Message):
-    __slots__ = ("connection_id", "user")
+    __slots__ = ("connection_id", "user", "include_groups")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_GROUPS_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     user: _user_pb2.User
-    def __init__(self, connection_id: _Optional[str] = ..., user: _Optional[_Union[_user_pb2.User, _Mapping]] = ...) -> None: ...
+    include_groups: bool
+    def __init__(self, connection_id: _Optional[str] = ..., user: _Optional[_Union[_user_pb2.User, _Mapping]] = ..., include_groups: _Optional[bool] = ...) -> None: ...
 
 class CreateUserResponse(_message.Message):
     __slots__ = ("user",)
@@ -107,16 +109,18 @@ class ListUsersResponse(_message.Message):
     def __init__(self, users: _Optional[_Iterable[_Union[_user_pb2.User, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
 
 class UpdateUserRequest(_message.Message):
-    __slots__ = ("connection_id", "user", "update_mask", "etag")
+    __slots__ = ("connection_id", "user", "update_mask", "etag", "include_groups")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_GROUPS_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     user: _user_pb2.User
     update_mask: _field_mask_pb2.FieldMask
     etag: str
-    def __init__(self, connection_id: _Optional[str] = ..., user: _Optional[_Union[_user_pb2.User, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    include_groups: bool
+    def __init__(self, connection_id: _Optional[str] = ..., user: _Optional[_Union[_user_pb2.User, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., include_groups: _Optional[bool] = ...) -> None: ...
 
 class UpdateUserResponse(_message.Message):
     __slots__ = ("user",)
@@ -135,16 +139,18 @@ class PatchOperation(_message.Message):
     def __init__(self, op: _Optional[_Union[PatchOp, str]] = ..., path: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class PatchUserRequest(_message.Message):
-    __slots__ = ("connection_id", "id", "operations", "etag")
+    __slots__ = ("connection_id", "id", "operations", "etag", "include_groups")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_GROUPS_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     id: str
     operations: _containers.RepeatedCompositeFieldContainer[PatchOperation]
     etag: str
-    def __init__(self, connection_id: _Optional[str] = ..., id: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[PatchOperation, _Mapping]]] = ..., etag: _Optional[str] = ...) -> None: ...
+    include_groups: bool
+    def __init__(self, connection_id: _Optional[str] = ..., id: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[PatchOperation, _Mapping]]] = ..., etag: _Optional[str] = ..., include_groups: _Optional[bool] = ...) -> None: ...
 
 class PatchUserResponse(_message.Message):
     __slots__ = ("user",)
@@ -167,14 +173,16 @@ class DeleteUserResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class CreateGroupRequest(_message.Message):
-    __slots__ = ("connection_id", "group", "members")
+    __slots__ = ("connection_id", "group", "members", "omit_members")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    OMIT_MEMBERS_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     group: _group_pb2.Group
     members: _group_pb2.MemberList
-    def __init__(self, connection_id: _Optional[str] = ..., group: _Optional[_Union[_group_pb2.Group, _Mapping]] = ..., members: _Optional[_Union[_group_pb2.MemberList, _Mapping]] = ...) -> None: ...
+    omit_members: bool
+    def __init__(self, connection_id: _Optional[str] = ..., group: _Optional[_Union[_group_pb2.Group, _Mapping]] = ..., members: _Optional[_Union[_group_pb2.MemberList, _Mapping]] = ..., omit_members: _Optional[bool] = ...) -> None: ...
 
 class CreateGroupResponse(_message.Message):
     __slots__ = ("group",)
@@ -231,18 +239,20 @@ class ListGroupsResponse(_message.Message):
     def __init__(self, groups: _Optional[_Iterable[_Union[_group_pb2.Group, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
 
 class UpdateGroupRequest(_message.Message):
-    __slots__ = ("connection_id", "group", "members", "update_mask", "etag")
+    __slots__ = ("connection_id", "group", "members", "update_mask", "etag", "omit_members")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    OMIT_MEMBERS_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     group: _group_pb2.Group
     members: _group_pb2.MemberList
     update_mask: _field_mask_pb2.FieldMask
     etag: str
-    def __init__(self, connection_id: _Optional[str] = ..., group: _Optional[_Union[_group_pb2.Group, _Mapping]] = ..., members: _Optional[_Union[_group_pb2.MemberList, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    omit_members: bool
+    def __init__(self, connection_id: _Optional[str] = ..., group: _Optional[_Union[_group_pb2.Group, _Mapping]] = ..., members: _Optional[_Union[_group_pb2.MemberList, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., omit_members: _Optional[bool] = ...) -> None: ...
 
 class UpdateGroupResponse(_message.Message):
     __slots__ = ("group",)
@@ -411,3 +421,15 @@ class GetEventResponse(_message.Message):
     EVENT_FIELD_NUMBER: _ClassVar[int]
     event: EventRecord
     def __init__(self, event: _Optional[_Union[EventRecord, _Mapping]] = ...) -> None: ...
+
+class CheckTokenRequest(_message.Message):
+    __slots__ = ("connection_id",)
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    def __init__(self, connection_id: _Optional[str] = ...) -> None: ...
+
+class CheckTokenResponse(_message.Message):
+    __slots__ = ("connection_id",)
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    def __init__(self, connection_id: _Optional[str] = ...) -> None: ...

@@ -122,6 +122,11 @@ class DirectoryServiceStub:
                 request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventRequest.SerializeToString,
                 response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventResponse.FromString,
                 _registered_method=True)
+        self.CheckToken = channel.unary_unary(
+                '/rollcall.directory.v1.DirectoryService/CheckToken',
+                request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenRequest.SerializeToString,
+                response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer:
@@ -247,6 +252,14 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckToken(self, request, context):
+        """Says whether the forwarded SCIM token is good, and for which connection; reads nothing else. UNAUTHENTICATED
+        when it is not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -329,6 +342,11 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.GetEvent,
                     request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventRequest.FromString,
                     response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventResponse.SerializeToString,
+            ),
+            'CheckToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckToken,
+                    request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenRequest.FromString,
+                    response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -771,6 +789,33 @@ class DirectoryService:
             '/rollcall.directory.v1.DirectoryService/GetEvent',
             rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventRequest.SerializeToString,
             rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.directory.v1.DirectoryService/CheckToken',
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenRequest.SerializeToString,
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,
