@@ -1,0 +1,197 @@
+"""`rollcall.delivery.v1.DeliveryService` for a consuming service: its effects and its dead letters."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import grpc
+import sqlalchemy as sa
+from rollcall.delivery.v1 import delivery_service_pb2 as pb
+from rollcall.delivery.v1 import delivery_service_pb2_grpc as pb_grpc
+
+from chassis.consumer import DOMAIN, PARKED, Consumer, DeadLetterNotFound
+from chassis.database import Database, Transaction
+from chassis.delivery_tables import DeliveryTables
+from chassis.errors import DomainError
+from chassis.paging import decode_page_token, encode_page_token, page_limit
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["DeliveryService"].full_name
+
+_FOLLOW_DELAY = datetime.timedelta(seconds=1)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class EffectNotFound(DomainError):
+    """No such effect in the workspace."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "EFFECT_NOT_FOUND"
+    domain = DOMAIN
+
+
+class InvalidValue(DomainError):
+    """A value is missing or not allowed."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_VALUE"
+    domain = DOMAIN
+
+
+class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
+    """Serves the effects and dead letters of one consumer."""
+
+    def __init__(self, db: Database, tables: DeliveryTables, consumer: Consumer) -> None:
+        self._db = db
+        resolved = tables.resolved()
+        self._effects = resolved.effects
+        self._dead = resolved.dead_letters
+        self._consumer = consumer
+
+    async def ListEffects(self, request: pb.ListEffectsRequest, context: _Context) -> pb.ListEffectsResponse:
+        """List a workspace's effects, newest first, or oldest first after a given one. AIP-132, AIP-158."""
+        workspace_id = _required(request.workspace_id, "workspace_id")
+        effects, limit = self._effects.c, _limit(request.page_size)
+        query = _fingerprint(request)
+        statement = sa.select(self._effects).where(effects.workspace_id == workspace_id)
+        if request.user:
+            statement = statement.where(sa.or_(effects.user_id == request.user, effects.user_name == request.user))
+        if request.outcome:
+            statement = statement.where(effects.outcome == pb.Outcome.Name(request.outcome).removeprefix("OUTCOME_"))
+        if request.target:
+            statement = statement.where(
+                sa.or_(effects.target_id == request.target, effects.target_name == request.target)
+            )
+        last = _page_key(request.page_token, query)
+        if request.after_effect_id:
+            statement = statement.where(effects.effect_id > (last or request.after_effect_id))
+            if self._db.dialect == "postgresql":
+                # Several processes commit in another order than they make ids: a follower waits until all have.
+                statement = statement.where(effects.time < datetime.datetime.now(datetime.UTC) - _FOLLOW_DELAY)
+            statement = statement.order_by(effects.effect_id)
+        else:
+            if last:
+                statement = statement.where(effects.effect_id < last)
+            statement = statement.order_by(effects.effect_id.desc())
+        rows = await self._db.read(lambda tx: tx.execute(statement.limit(limit + 1)).all())
+        more = len(rows) > limit
+        return pb.ListEffectsResponse(
+            effects=[_effect(row) for row in rows[:limit]],
+            next_page_token=encode_page_token([rows[limit - 1].effect_id], query) if more else "",
+        )
+
+    async def GetEffect(self, request: pb.GetEffectRequest, context: _Context) -> pb.GetEffectResponse:
+        """Read one effect of a workspace. AIP-131."""
+        workspace_id = _required(request.workspace_id, "workspace_id")
+        effect_id = _required(request.effect_id, "effect_id")
+        statement = sa.select(self._effects).where(
+            self._effects.c.workspace_id == workspace_id, self._effects.c.effect_id == effect_id
+        )
+        row = await self._db.read(lambda tx: tx.execute(statement).first())
+        if row is None:
+            raise EffectNotFound(f"no effect {effect_id} in the workspace", metadata={"effect_id": effect_id})
+        return pb.GetEffectResponse(effect=_effect(row))
+
+    async def ListDeadLetters(
+        self, request: pb.ListDeadLettersRequest, context: _Context
+    ) -> pb.ListDeadLettersResponse:
+        """List dead letters, oldest first. AIP-132, AIP-158."""
+        limit, query = _limit(request.page_size), "dead_letters"
+        statement = sa.select(self._dead).order_by(self._dead.c.id).limit(limit + 1)
+        if last := _page_key(request.page_token, query):
+            statement = statement.where(self._dead.c.id > last)
+        rows = await self._db.read(lambda tx: tx.execute(statement).all())
+        return pb.ListDeadLettersResponse(
+            dead_letters=[_dead_letter(row) for row in rows[:limit]],
+            next_page_token=encode_page_token([rows[limit - 1].id], query) if len(rows) > limit else "",
+        )
+
+    async def GetDeadLetter(self, request: pb.GetDeadLetterRequest, context: _Context) -> pb.GetDeadLetterResponse:
+        """Read one dead letter. AIP-131."""
+        dead_letter_id = _required(request.dead_letter_id, "dead_letter_id")
+
+        def find(tx: Transaction) -> sa.Row[Any] | None:
+            return tx.execute(sa.select(self._dead).where(self._dead.c.id == dead_letter_id)).first()
+
+        row = await self._db.read(find)
+        if row is None:
+            raise DeadLetterNotFound(f"no dead letter {dead_letter_id}", metadata={"dead_letter_id": dead_letter_id})
+        return pb.GetDeadLetterResponse(dead_letter=_dead_letter(row))
+
+    async def RetryDeadLetter(
+        self, request: pb.RetryDeadLetterRequest, context: _Context
+    ) -> pb.RetryDeadLetterResponse:
+        """Apply a dead letter and what queues behind it."""
+        dead_letter_id = _required(request.dead_letter_id, "dead_letter_id")
+        return pb.RetryDeadLetterResponse(applied=await self._consumer.retry_dead_letter(dead_letter_id))
+
+    async def DiscardDeadLetter(
+        self, request: pb.DiscardDeadLetterRequest, context: _Context
+    ) -> pb.DiscardDeadLetterResponse:
+        """Give a dead letter up and apply what queues behind it after a repair."""
+        dead_letter_id = _required(request.dead_letter_id, "dead_letter_id")
+        return pb.DiscardDeadLetterResponse(applied=await self._consumer.discard_dead_letter(dead_letter_id))
+
+
+def _required(value: str, field: str) -> str:
+    if not value:
+        raise InvalidValue(f"{field} is required", field=field)
+    return value
+
+
+def _limit(page_size: int) -> int:
+    if page_size < 0:
+        raise InvalidValue("page_size must not be negative", field="page_size")
+    return page_limit(page_size)
+
+
+def _page_key(token: str, query: str) -> str:
+    return str(decode_page_token(token, query, types=[str], domain=DOMAIN)[0]) if token else ""
+
+
+def _fingerprint(request: pb.ListEffectsRequest) -> str:
+    fields = (request.workspace_id, request.user, str(request.outcome), request.target, request.after_effect_id)
+    return "effects\n" + "\n".join(fields)
+
+
+def _effect(row: sa.Row[Any]) -> pb.Effect:
+    effect = pb.Effect(
+        effect_id=row.effect_id,
+        event_id=row.event_id,
+        event_type=row.event_type,
+        request_id=row.request_id,
+        workspace_id=row.workspace_id,
+        connection_id=row.connection_id,
+        user_id=row.user_id,
+        user_name=row.user_name,
+        rule=row.rule,
+        rule_version=row.rule_version,
+        target_kind=f"TARGET_KIND_{row.target_kind}",
+        target_id=row.target_id,
+        target_name=row.target_name,
+        action=row.action,
+        before=row.before,
+        after=row.after,
+        outcome=f"OUTCOME_{row.outcome}",
+        reason=row.reason,
+        repair=row.repair,
+    )
+    effect.time.FromDatetime(row.time)
+    return effect
+
+
+def _dead_letter(row: sa.Row[Any]) -> pb.DeadLetter:
+    letter = pb.DeadLetter(
+        dead_letter_id=row.id,
+        event_id=row.event_id,
+        event_type=row.event_type,
+        connection_id=row.connection_id,
+        resource_id=row.aggregate_id,
+        version=row.version,
+        state=pb.DEAD_LETTER_STATE_PARKED if row.state == PARKED else pb.DEAD_LETTER_STATE_QUEUED,
+        error=row.error,
+        attempts=row.attempts,
+    )
+    letter.time.FromDatetime(row.created_at)
+    return letter
