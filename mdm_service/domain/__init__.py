@@ -1,0 +1,1 @@
+"""Pure decisions of the MDM service: no I/O, no clock."""

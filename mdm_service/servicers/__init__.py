@@ -1,0 +1,1 @@
+"""The gRPC services that the MDM process serves: unpack, one use case, pack."""

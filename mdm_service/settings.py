@@ -1,0 +1,54 @@
+"""The settings of the MDM process, read once from environment variables with the prefix `MDM_`."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ProcessSettings
+
+
+class DatabaseSettings(ProcessSettings):
+    """What every command of the process needs."""
+
+    model_config = SettingsConfigDict(env_prefix="MDM_")
+
+    database_url: str = Field(min_length=1)
+    """The database: `sqlite:///path` or `postgresql+psycopg://…`."""
+
+
+class MdmSettings(DatabaseSettings):
+    """What serving needs."""
+
+    address: str = Field(min_length=1)
+    """Where gRPC is served, `host:port`; port 0 takes a free one, see `port_file`."""
+
+    port_file: Path | None = None
+    """Where the bound port is written once calls are taken."""
+
+    nats_url: str = Field(min_length=1)
+    """The NATS servers, URLs separated by commas."""
+
+    nats_credentials: Path | None = None
+    """The NATS credentials file of the service's own user; unset: none are sent."""
+
+    credentials_file: Path
+    """A JSON file of secrets by identity: those that are accepted, and under `mdm` the service's own."""
+
+    directory_target: str = Field(min_length=1)
+    """The directory service's gRPC target, `host:port` or `dns:///host:port`."""
+
+    migrate: bool = False
+    """Bring the schema up to date at start; otherwise a schema that is not current is refused."""
+
+    provision_streams: bool = False
+    """Create the streams and consumers at start; in production another identity does it."""
+
+    stream_replicas: int = Field(default=1, ge=1, le=5)
+    """The replicas of the streams, where this process creates them."""
+
+    outbox_days: int = Field(default=35, ge=31)
+    """For how many days published commands are kept in the outbox: longer than the stream keeps them."""
+
+    readers: int = Field(default=4, ge=1, le=64)
+    """How many threads read the database."""

@@ -1,0 +1,81 @@
+"""What the MDM service's tests share: a migrated database of either kind, and a directory that answers over gRPC."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+import pytest
+from rollcall.directory.v1 import connection_service_pb2_grpc, directory_service_pb2_grpc
+
+from chassis import grpc_client, migrations
+from chassis.database import Database
+from chassis.grpc_server import Server
+from mdm_service.directory import Directory
+from mdm_service.tables import MIGRATIONS
+from tests.conftest import PostgresServer
+from tests.mdm_service.world import DirectoryOfTests, Tenant
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def mdm_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a database with the service's schema, one of each kind for the session; tests make their tenants."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('mdm') / 'mdm.db'}"
+        else:
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            url = stack.enter_context(server.database())
+        migrations.upgrade(url, MIGRATIONS)
+        yield url
+
+
+@pytest.fixture
+async def db(mdm_url: str) -> AsyncIterator[Database]:
+    """The service's database, open."""
+    database = Database(mdm_url, name="mdm")
+    await database.start()
+    yield database
+    await database.stop()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[DirectoryOfTests]:
+    """A directory that answers over gRPC with what a test put into it."""
+    directory = DirectoryOfTests()
+
+    def register(server: grpc.aio.Server) -> None:
+        connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server(directory, server)
+        directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server(directory, server)
+
+    server = Server(register=register, service_names=(), address="127.0.0.1:0")
+    await server.start()
+    directory.target = f"127.0.0.1:{server.port}"
+    yield directory
+    await server.stop()
+
+
+@pytest.fixture
+async def directory(world: DirectoryOfTests) -> AsyncIterator[Directory]:
+    """The service's client of that directory."""
+    channel = grpc_client.channel(world.target)
+    yield Directory(channel)
+    await channel.close()
+
+
+@pytest.fixture
+async def tenant(db: Database, world: DirectoryOfTests, directory: Directory) -> Tenant:
+    """A new workspace with an enabled MDM connection, which nobody has told the service about."""
+    made = Tenant(db, directory, world, workspace_id=str(uuid.uuid4()), connection_id=str(uuid.uuid4()))
+    made.announce()
+    return made
+
+
+@pytest.fixture
+async def other_tenant(db: Database, world: DirectoryOfTests, directory: Directory) -> Tenant:
+    """A tenant that the first one must never see."""
+    made = Tenant(db, directory, world, workspace_id=str(uuid.uuid4()), connection_id=str(uuid.uuid4()))
+    made.announce()
+    return made
