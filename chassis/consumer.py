@@ -254,6 +254,7 @@ class Consumer:
             if self._provision:
                 await self.provision()
             while not self._stopping.is_set():
+                streams.raise_if_cancelled()
                 if self._closed.is_set():
                     raise ConnectionError(f"the NATS connection of {self._service} was closed")
                 await self._balance()
@@ -268,6 +269,7 @@ class Consumer:
         assert self._client is not None
         js = self._client.jetstream()
         while True:
+            streams.raise_if_cancelled()
             try:
                 await streams.ensure_stream(js, self._stream)
                 await streams.ensure_consumers(

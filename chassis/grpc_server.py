@@ -233,8 +233,12 @@ async def serve(
         await server.stop(grace=None)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-        for task in tasks:
-            task.cancel()
+        pending: set[asyncio.Future[object]] = set(tasks)
+        while pending:
+            # Asked again each second: a cancellation can be lost in a library's wait_for on Python 3.11.
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=1.0)
         results = await asyncio.gather(*tasks, return_exceptions=True)
     for outcome in results:
         if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):

@@ -140,6 +140,7 @@ class Relay:
         try:
             await self._connect()
             while not self._closed.is_set():
+                streams.raise_if_cancelled()
                 if not await self._lead():
                     await asyncio.sleep(_STANDBY_SECONDS)
                     continue

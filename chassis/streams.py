@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -179,6 +180,17 @@ async def ensure_consumers(
                 max_waiting=64,
             ),
         )
+
+
+def raise_if_cancelled() -> None:
+    """Raise CancelledError when the current task was asked to end.
+
+    The client library awaits with `asyncio.wait_for`, which on Python 3.11 loses a cancellation that comes together
+    with the answer; a loop that runs until it is cancelled calls this in each round.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def close(client: Client | None) -> None:

@@ -629,3 +629,30 @@ def test_fence_covers_every_action_of_an_aggregate() -> None:
     assert fence_subject("mdm.v1.3.device.apply_policy.w.d") == "mdm.v1.3.device.*.w.d"
     with pytest.raises(ValueError):
         fence_subject("a.b.c")
+
+
+@pytest.mark.parametrize("what", ["relay", "consumer"])
+async def test_a_cancellation_that_a_library_loses_still_ends_the_work(
+    sqlite_url, make_database_url, nats_server, what
+) -> None:
+    """On Python 3.11 `asyncio.wait_for` loses a cancellation that comes together with the answer; the loops notice."""
+    async with (
+        open_database(sqlite_url, SourceTable.metadata, "source") as source_db,
+        open_database(make_database_url("sqlite"), SinkTable.metadata, "sink") as sink_db,
+    ):
+        sink = Sink(sink_db, Source(source_db).repair)
+        worker = make_relay(source_db, nats_server.url) if what == "relay" else sink.consumer(nats_server.url)
+        entered = asyncio.Event()
+
+        async def lose_cancellation() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                entered.set()
+                await asyncio.Event().wait()
+
+        setattr(worker, "_step" if what == "relay" else "_balance", lose_cancellation)
+        task = asyncio.create_task(worker.run())
+        await asyncio.wait_for(entered.wait(), 20)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=10)
+        assert done
+        assert task.cancelled()
