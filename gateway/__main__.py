@@ -1,0 +1,28 @@
+"""`python -m gateway`: gunicorn with the configuration beside this file and the settings of the environment."""
+
+import sys
+from pathlib import Path
+
+from gunicorn.app.wsgiapp import WSGIApplication  # type: ignore[import-untyped]
+
+from chassis.auth import CredentialsFileError, read_credential
+from chassis.identity import GATEWAY
+from gateway.settings import GatewaySettings
+
+CONFIGURATION = Path(__file__).with_name("gunicorn.conf.py")
+
+
+def main() -> None:
+    """Refuse to start without what every worker would need, then serve until told to stop."""
+    settings = GatewaySettings.load()
+    try:
+        read_credential(settings.credentials_file, GATEWAY)
+    except CredentialsFileError as error:
+        print(f"rollcall: GATEWAY_CREDENTIALS_FILE: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    sys.argv = ["gunicorn", "--config", str(CONFIGURATION)]
+    WSGIApplication("%(prog)s [OPTIONS]").run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The gateway as an ASGI application: every path it answers, in one place."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from chassis.auth import read_credential
+from chassis.identity import GATEWAY
+from gateway.directory import Directory
+from gateway.errors import Refusal
+from gateway.exchange import Request
+from gateway.limits import FailedAuthentications, RateLimit
+from gateway.middleware import (
+    SCIM_JSON,
+    Edge,
+    handle_http_error,
+    handle_refusal,
+    handle_scim_error,
+    handle_unexpected,
+)
+from gateway.resources.absent import Absent
+from gateway.resources.discovery import ServiceProviderConfig, resource_types, schemas
+from gateway.resources.groups import GroupById, GroupCalls, Groups, GroupSearch
+from gateway.resources.health import Alive, Ready
+from gateway.resources.users import UserById, UserCalls, Users, UserSearch
+from gateway.settings import GatewaySettings
+from scim.errors import ScimError
+
+BASE = "/scim/v2/{connection_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the application is made of; tests make their own."""
+
+    settings: GatewaySettings
+    directory: Directory
+    """Started by the application's lifespan, or by whoever made it."""
+
+
+class App(falcon.asgi.App[Request, falcon.asgi.Response]):
+    """Falcon, without WebSockets: a handshake is refused before anything is read of it."""
+
+    async def __call__(  # type: ignore[override]  # Falcon's own type is that of its WSGI application
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        """Serve one request, or the lifespan."""
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await super().__call__(scope, receive, send)
+
+
+def create_app(deps: Deps) -> App:
+    """Put the application together. Raises nothing at this point: the directory is only called when a request comes."""
+    settings, directory = deps.settings, deps.directory
+    edge = Edge(
+        directory,
+        rate_limit=RateLimit(settings.requests_per_second, settings.burst),
+        failures=FailedAuthentications(settings.failed_authentications_per_minute),
+        deadline_seconds=settings.deadline_seconds,
+        trusted_proxies=settings.trusted_proxies,
+        log_requests=settings.log_requests,
+    )
+    app = App(media_type=SCIM_JSON, request_type=Request, middleware=[edge])
+    app.add_error_handler(Exception, handle_unexpected)
+    app.add_error_handler(falcon.HTTPError, handle_http_error)
+    app.add_error_handler(ScimError, handle_scim_error)
+    app.add_error_handler(Refusal, handle_refusal)
+
+    users, groups = UserCalls(directory, settings), GroupCalls(directory, settings)
+    app.add_route(f"{BASE}/Users", Users(users))
+    app.add_route(f"{BASE}/Users/.search", UserSearch(users))
+    app.add_route(f"{BASE}/Users/{{user_id}}", UserById(users))
+    app.add_route(f"{BASE}/Groups", Groups(groups))
+    app.add_route(f"{BASE}/Groups/.search", GroupSearch(groups))
+    app.add_route(f"{BASE}/Groups/{{group_id}}", GroupById(groups))
+    app.add_route(f"{BASE}/ServiceProviderConfig", ServiceProviderConfig(settings))
+    for endpoint, documents in (("ResourceTypes", resource_types(settings)), ("Schemas", schemas(settings))):
+        app.add_route(f"{BASE}/{endpoint}", documents)
+        app.add_route(f"{BASE}/{endpoint}/{{document_id}}", documents, suffix="by_id")
+    app.add_route(f"{BASE}/Me", Absent("a token is a connection's, not a person's: there is no /Me"))
+    app.add_route(f"{BASE}/Bulk", Absent("bulk is not offered; ServiceProviderConfig says so"))
+    app.add_route(f"{BASE}/.search", Absent("search /Users or /Groups, by /Users/.search or /Groups/.search"))
+    app.add_route("/healthz", Alive())
+    app.add_route("/readyz", Ready(directory))
+    return app
+
+
+def get_app() -> App:
+    """Put the application together from the environment; called in each worker, after the fork."""
+    settings = GatewaySettings.load()
+    credential = read_credential(settings.credentials_file, GATEWAY)
+    return create_app(Deps(settings, Directory(settings.directory_target, credential)))

@@ -1,0 +1,147 @@
+"""The directory as the gateway calls it: one channel for each worker, one call for each request.
+
+The identity provider's token travels with every call and is checked where the data is; the connection that a call
+names must be the token's own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from rollcall.directory.v1 import directory_service_pb2 as pb
+from rollcall.directory.v1 import directory_service_pb2_grpc
+
+from chassis import grpc_client
+from chassis.crashpoints import crashpoint
+from chassis.errors import RpcFailure, from_rpc_error
+from gateway.errors import Unavailable, from_failure
+from gateway.exchange import Exchange
+
+CONNECT_SECONDS = 5.0
+"""How long a call waits for a directory that is not there, such as one that restarts."""
+
+Answer = TypeVar("Answer", bound=Message, covariant=True)
+Item = TypeVar("Item", bound=Message, covariant=True)
+Metadata = tuple[tuple[str, str], ...]
+
+
+class Unary(Protocol[Answer]):
+    """A unary method of a stub."""
+
+    async def __call__(self, request: Message, /, *, timeout: float, metadata: Metadata) -> Answer:
+        """Call the method; `timeout` is in seconds."""
+
+
+class ServerStream(Protocol[Item]):
+    """A method of a stub that answers with a stream."""
+
+    def __call__(self, request: Message, /, *, timeout: float, metadata: Metadata) -> AsyncIterator[Item]:
+        """Call the method; `timeout` is in seconds and holds for the whole stream."""
+
+
+class Directory:
+    """A client of the directory service. Make it before a fork, start it after."""
+
+    def __init__(self, target: str, credential: str) -> None:
+        self._target = target
+        self._authorization = f"Bearer {credential}"
+        self._channel: grpc.aio.Channel | None = None
+        self.stub: directory_service_pb2_grpc.DirectoryServiceStub
+        self._health: health_pb2_grpc.HealthStub
+
+    async def start(self) -> None:
+        """Open the channel, which connects on its own."""
+        self._channel = grpc_client.channel(self._target, intercept=False)
+        self.stub = directory_service_pb2_grpc.DirectoryServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._channel.get_state(try_to_connect=True)
+
+    async def stop(self) -> None:
+        """Close the channel; calls that are under way are cancelled."""
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    async def call(self, method: Unary[Answer], request: Message, exchange: Exchange, route: str) -> Answer:
+        """Make one call for a request; `route` is its method and route, as effects show it ("PUT /Users/{id}").
+
+        Raises Refusal.
+        """
+        answer = await self.attempt(method, request, exchange, route)
+        if isinstance(answer, RpcFailure):
+            raise from_failure(answer)
+        return answer
+
+    async def attempt(
+        self, method: Unary[Answer], request: Message, exchange: Exchange, route: str
+    ) -> Answer | RpcFailure:
+        """Make one call and return its failure. Raises Unavailable when the directory cannot be reached."""
+        seconds = await self._ready(exchange)
+        try:
+            answer = await method(request, timeout=seconds, metadata=self._metadata(exchange, route))
+        except grpc.RpcError as error:
+            exchange.answered = True
+            return from_rpc_error(error)
+        exchange.answered = True
+        crashpoint("gateway.after_reply")
+        return answer
+
+    async def stream(
+        self, method: ServerStream[Item], request: Message, exchange: Exchange, route: str
+    ) -> AsyncIterator[Item]:
+        """Make one call and yield what it streams. Raises Refusal, before the first item or after any."""
+        seconds = await self._ready(exchange)
+        call = method(request, timeout=seconds, metadata=self._metadata(exchange, route))
+        try:
+            async for item in call:
+                exchange.answered = True
+                yield item
+        except grpc.RpcError as error:
+            exchange.answered = True
+            raise from_failure(from_rpc_error(error)) from None
+
+    async def check_token(self, exchange: Exchange) -> None:
+        """Ask only whether the token is good. Raises Refusal."""
+        request = pb.CheckTokenRequest(connection_id=exchange.connection_id)
+        await self.call(self.stub.CheckToken, request, exchange, "CheckToken")
+
+    async def is_serving(self, seconds: float) -> bool:
+        """Tell whether the directory says within the time that it is serving."""
+        try:
+            answer = await self._health.Check(health_pb2.HealthCheckRequest(), timeout=seconds)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _metadata(self, exchange: Exchange, route: str) -> Metadata:
+        metadata = (
+            ("authorization", self._authorization),
+            ("rollcall-scim-token", exchange.token),
+            ("rollcall-request-id", exchange.request_id),
+            ("rollcall-request", route),
+        )
+        return (*metadata, ("traceparent", exchange.traceparent)) if exchange.traceparent else metadata
+
+    async def _ready(self, exchange: Exchange) -> float:
+        """Wait for a connection, if need be; return the seconds that are left to the request."""
+        if self._channel is None:
+            raise Unavailable
+        loop = asyncio.get_running_loop()
+        if self._channel.get_state() is not grpc.ChannelConnectivity.READY:
+            # A call that is refused at once would lose requests in every restart; one that waits for its whole deadline
+            # would pile them up in an outage.
+            seconds = min(CONNECT_SECONDS, exchange.deadline - loop.time())
+            try:
+                await asyncio.wait_for(self._channel.channel_ready(), max(seconds, 0))
+            except TimeoutError:
+                exchange.answered = True
+                raise Unavailable from None
+        seconds = exchange.deadline - loop.time()
+        if seconds <= 0:
+            exchange.answered = True
+            raise Unavailable("the request took too long; try again")
+        return seconds

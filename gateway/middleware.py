@@ -1,0 +1,205 @@
+"""What happens around every request: authentication, limits, errors as SCIM, ids and logs.
+
+Nothing but the health checks is told to anybody without a token that the directory has found good. A request that calls
+the directory is authenticated by that very call; what is answered without one (a discovery document, an unknown path, a
+wrong method, a body that is refused) is held back until the directory has been asked about the token alone.
+"""
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import falcon
+import falcon.asgi
+import orjson
+
+from chassis.request_context import RequestContext, request_context
+from gateway.directory import Directory
+from gateway.errors import Refusal, TooManyRequests, Unauthorized, body_of, internal
+from gateway.exchange import Exchange, Request
+from gateway.limits import FailedAuthentications, RateLimit
+from scim.errors import ScimError
+
+SCIM_JSON = "application/scim+json"
+
+CHECK_SECONDS = 2.0
+"""How long the directory may take at least to say whether a token is good."""
+
+logger = logging.getLogger("gateway")
+
+
+class Edge:
+    """Falcon middleware: the only one."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        rate_limit: RateLimit,
+        failures: FailedAuthentications,
+        deadline_seconds: float,
+        trusted_proxies: Sequence[str],
+        log_requests: bool,
+    ) -> None:
+        self._directory = directory
+        self._rate_limit = rate_limit
+        self._failures = failures
+        self._deadline_seconds = deadline_seconds
+        self._trusted = [ipaddress.ip_network(network) for network in trusted_proxies]
+        self._log_requests = log_requests
+
+    async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        """Connect to the directory; runs in the worker, after the fork."""
+        await self._directory.start()
+
+    async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        """Disconnect from the directory."""
+        await self._directory.stop()
+
+    async def process_request(self, request: Request, response: falcon.asgi.Response) -> None:
+        """Refuse what needs no directory to be refused: no token, a garbled one, too many requests."""
+        exchange = request.exchange
+        request_context.set(RequestContext(request_id=exchange.request_id))  # for what is logged
+        exchange.deadline = exchange.started + self._deadline_seconds
+        if exchange.is_public:
+            return
+        self._failures.check(self._address(request), exchange.token_hash, exchange.started)
+        if exchange.token_hash is None:
+            raise Unauthorized
+        self._rate_limit.check(exchange.token_hash, exchange.started)
+
+    async def process_resource(
+        self, request: Request, response: falcon.asgi.Response, resource: object, params: dict[str, Any]
+    ) -> None:
+        """Answer a method nobody knows like one that the resource does not have."""
+        if request.method not in falcon.COMBINED_METHODS:
+            allowed = [method for method in falcon.HTTP_METHODS if hasattr(resource, f"on_{method.lower()}")]
+            raise falcon.HTTPMethodNotAllowed([*allowed, "OPTIONS"])
+
+    async def process_response(
+        self, request: Request, response: falcon.asgi.Response, resource: object, succeeded: bool
+    ) -> None:
+        """Hold back what the client has not been authenticated for; count, mark and log what is answered."""
+        exchange = request.exchange
+        if not exchange.is_public:
+            await self._authenticated(request, response)
+        response.set_header("X-Request-Id", exchange.request_id)
+        failed = response.status_code >= 500 and response.status_code != 501
+        if self._log_requests or failed:
+            self._log(request, response, logging.ERROR if failed else logging.INFO)
+
+    async def _authenticated(self, request: Request, response: falcon.asgi.Response) -> None:
+        exchange = request.exchange
+        refusal = exchange.refusal
+        if not exchange.answered and not isinstance(refusal, Unauthorized | TooManyRequests):
+            # A request that ran out of time has to be authenticated all the same before it is told so.
+            now = asyncio.get_running_loop().time()
+            exchange.deadline = max(exchange.deadline, now + CHECK_SECONDS)
+            try:
+                await self._directory.check_token(exchange)
+            except Refusal as error:
+                refusal = error
+                answer_refusal(exchange, response, error)
+        if isinstance(refusal, Unauthorized):
+            self._failures.failed(self._address(request), exchange.token_hash, exchange.started)
+        elif exchange.token_hash is not None and (refusal is None or refusal.status not in (429, 500, 503)):
+            self._failures.succeeded(exchange.token_hash)
+
+    def _address(self, request: Request) -> str:
+        """Return the client's address: beyond the proxies that are trusted, the nearest that is not."""
+        client = request.scope.get("client")
+        address: str = client[0] if client else ""
+        if not self._trusted:
+            return address
+        hops = request._header(b"x-forwarded-for").split(",")
+        while hops and self._is_trusted(address):
+            hop = hops.pop().strip()
+            if not hop:
+                break
+            address = hop
+        return address
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._trusted)
+
+    def _log(self, request: Request, response: falcon.asgi.Response, level: int) -> None:
+        exchange = request.exchange
+        # The route, not the path: what stands in a path or a query may be personal data.
+        logger.log(
+            level,
+            "%s %s %d %.1f ms",
+            request.method[:16],
+            request.uri_template or "(no route)",
+            response.status_code,
+            (asyncio.get_running_loop().time() - exchange.started) * 1000,
+            extra={"connection_id": exchange.connection_id[:64]},
+        )
+
+
+def answer(response: falcon.asgi.Response, status: int, body: bytes | None, media_type: str = SCIM_JSON) -> None:
+    """Set the status and the body of an answer."""
+    response.status = status
+    response.content_type = media_type
+    response.data = body
+
+
+def answer_refusal(exchange: Exchange, response: falcon.asgi.Response, refusal: Refusal) -> None:
+    """Turn an answer into an error, whatever it was before."""
+    exchange.refusal = refusal
+    for name in ("allow", "etag", "location"):
+        response.delete_header(name)
+    response.stream = None
+    detail = refusal.detail
+    if refusal.status == 500:
+        detail = f"{detail}; request id {exchange.request_id}"
+    answer(response, refusal.status, body_of(refusal.status, detail, refusal.scim_type))
+    for name, value in refusal.headers.items():
+        response.set_header(name, value)
+
+
+async def handle_refusal(
+    request: Request, response: falcon.asgi.Response, error: Refusal, params: dict[str, Any]
+) -> None:
+    """Answer an error of the gateway or of the directory."""
+    answer_refusal(request.exchange, response, error)
+
+
+async def handle_scim_error(
+    request: Request, response: falcon.asgi.Response, error: ScimError, params: dict[str, Any]
+) -> None:
+    """Answer an error of the SCIM library."""
+    answer_refusal(request.exchange, response, Refusal(error.status, error.detail, error.scim_type))
+
+
+async def handle_http_error(
+    request: Request, response: falcon.asgi.Response, error: falcon.HTTPError, params: dict[str, Any]
+) -> None:
+    """Answer an error of the framework: no route, no such method, a header that cannot be read."""
+    headers = dict(error.headers or ())
+    status = error.status_code
+    details = {
+        404: "nothing is at this path; paths are case-sensitive and have no trailing slash",
+        405: f"{request.method[:32]} is not allowed here",
+    }
+    detail = details.get(status) or error.description or error.title or "bad request"
+    answer_refusal(request.exchange, response, Refusal(status, detail, headers=headers))
+
+
+async def handle_unexpected(
+    request: Request, response: falcon.asgi.Response, error: Exception, params: dict[str, Any]
+) -> None:
+    """Log an error that nobody foresaw, and answer that there was one."""
+    exchange = request.exchange
+    logger.error("unexpected error", exc_info=error)
+    answer_refusal(exchange, response, internal())
+
+
+def json_body(value: object) -> bytes:
+    """Return JSON in UTF-8."""
+    return orjson.dumps(value)

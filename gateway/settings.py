@@ -1,0 +1,99 @@
+"""Settings of the gateway, from the environment with the prefix `GATEWAY_`."""
+
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from chassis.settings import ProcessSettings
+
+_MEBIBYTE = 1024 * 1024
+
+
+class GatewaySettings(ProcessSettings):
+    """What the gateway can be told. Where nothing is said, a limit holds that suits production, save for rates."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    address: str = Field(pattern=r"^.+:[0-9]{1,5}$")
+    """`host:port` of the HTTP listener; port 0 is any that is free."""
+
+    port_file: Path | None = None
+    """Where the port that is listened on is written, once it is; nowhere when unset."""
+
+    workers: int = Field(default=2, ge=1, le=64)
+    """How many processes answer requests; about one for each core."""
+
+    directory_target: str = Field(min_length=1)
+    """The directory service: `host:port`, or `dns:///host:port` to spread calls over all its addresses."""
+
+    credentials_file: Path
+    """A JSON file whose entry `gateway` is the credential that the directory knows this process by."""
+
+    public_url: str = Field(default="", pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$")
+    """What `meta.location` begins with, such as `https://scim.example.com`; empty: the host of the request."""
+
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Networks, separated by commas, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; none when empty."""
+
+    max_user_body_bytes: int = Field(default=_MEBIBYTE, ge=1024, le=16 * _MEBIBYTE)
+    """How long the body of a request about users may be, in bytes; beyond it is 413."""
+
+    max_group_body_bytes: int = Field(default=8 * _MEBIBYTE, ge=1024, le=16 * _MEBIBYTE)
+    """The same for groups, whose PUT carries every member; 8 MiB hold about 60,000."""
+
+    max_json_depth: int = Field(default=20, ge=5, le=200)
+    """How many objects and lists may stand in one another in a body."""
+
+    max_filter_length: int = Field(default=4096, ge=64)
+    """How long a filter may be, in characters; the directory has a limit of its own, of 4,096."""
+
+    max_filter_depth: int = Field(default=20, ge=1)
+    """How deep the groups and brackets of a filter may nest; at most 20 in the directory."""
+
+    max_filter_terms: int = Field(default=50, ge=1)
+    """How many comparisons a filter may have; at most 50 in the directory."""
+
+    max_patch_operations: int = Field(default=100, ge=1)
+    """How many operations a PATCH may have."""
+
+    max_patch_member_values: int = Field(default=5000, ge=1)
+    """How many member values the operations of a PATCH may carry together."""
+
+    requests_per_second: float = Field(default=0.0, ge=0)
+    """How many requests a second one token may make; 0 is no limit. Production: 100."""
+
+    burst: int = Field(default=500, ge=1)
+    """How many requests a token may make at once after a pause, where there is a rate limit."""
+
+    failed_authentications_per_minute: int = Field(default=0, ge=0)
+    """How many failed authentications one address may have in a minute; 0 is no limit. Production: 10."""
+
+    deadline_seconds: float = Field(default=30.0, gt=0, le=55)
+    """How long a request may take before it is answered with 503; below the 60 seconds that Okta waits."""
+
+    keepalive_seconds: int = Field(default=5, ge=1, le=3600)
+    """How long an idle connection is kept. Behind a load balancer: longer than the balancer keeps its own, so that it
+    is the one to close. It is also how long a process that was told to stop waits for idle clients."""
+
+    log_requests: bool = False
+    """Whether every request is logged: method, route, status, time; failures of the server always are."""
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        return value.rstrip("/")
