@@ -1,0 +1,92 @@
+"""`python -m directory_service serve|relay|migrate`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
+
+from chassis import logging as process_logging
+from chassis import migrations
+from chassis.auth import CredentialsFileError
+from chassis.database import Database, DatabaseUnavailable
+from chassis.grpc_server import DRAIN_SECONDS
+from chassis.migrations import SchemaMismatch
+from directory_service.server import DirectoryServer, make_relay, prepare_schema
+from directory_service.settings import DirectorySettings
+from directory_service.tables import MIGRATIONS
+
+USAGE = "usage: python -m directory_service serve|relay|migrate"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; exit 0 when done, 1 when refused with one line on stderr, 2 for wrong usage or settings."""
+    if len(arguments) != 1 or arguments[0] not in ("serve", "relay", "migrate"):
+        print(USAGE, file=sys.stderr)
+        return 2
+    settings = DirectorySettings.load()
+    process_logging.configure("directory", level=settings.log_level, format=settings.log_format)
+    try:
+        if arguments[0] == "migrate":
+            migrations.upgrade(settings.database_url, MIGRATIONS)
+        else:
+            uvloop.run(_serve(settings) if arguments[0] == "serve" else _relay(settings))
+    except (SchemaMismatch, CredentialsFileError, DatabaseUnavailable, OSError) as error:
+        print(f"rollcall: directory: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: DirectorySettings) -> None:
+    """Serve until SIGTERM or SIGINT; raise what ends the background work."""
+    stopping = _stopping()
+    server = DirectoryServer(settings)
+    await server.start()
+    drain = 0.0
+    try:
+        if await _until(stopping, server.wait_failed()):
+            drain = DRAIN_SECONDS
+    finally:
+        await server.stop(drain=drain)
+
+
+async def _relay(settings: DirectorySettings) -> None:
+    """Publish the outbox until SIGTERM or SIGINT, as a process of its own."""
+    stopping = _stopping()
+    await prepare_schema(settings)
+    db = Database(settings.database_url, name="directory-relay", readers=1)
+    await db.start()
+    try:
+        await _until(stopping, make_relay(db, settings).run())
+    finally:
+        await db.stop()
+
+
+def _stopping() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Wait for a signal or for the end of the work, whose error is raised; return whether it was the signal."""
+    task = asyncio.create_task(work)
+    signalled = asyncio.create_task(stopping.wait())
+    waiting: list[asyncio.Task[Any]] = [task, signalled]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        return stopping.is_set()
+    finally:
+        for unfinished in waiting:
+            unfinished.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

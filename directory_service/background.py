@@ -1,0 +1,93 @@
+"""What the directory does without being asked: finish deletions and re-resolutions, flush counts, prune the outbox.
+
+Every piece may be cut off anywhere and is taken up again, by this process or another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from chassis.database import DatabaseUnavailable
+from chassis.outbox import prune
+from chassis.request_context import RequestContext, request_context
+from directory_service import connections, mappings
+from directory_service.authentication import UsageRecorder
+from directory_service.directory import Directory
+from directory_service.tables import OUTBOX
+
+FLUSH_SECONDS = 3.0
+"""How often counts and times of use are written."""
+LOOK_SECONDS = 30.0
+"""How often work that another process left unfinished is looked for."""
+PRUNE_SECONDS = 3600.0
+"""How often old events are pruned."""
+RETRY_SECONDS = 1.0
+"""How long work waits when the database is unavailable."""
+
+_log = logging.getLogger(__name__)
+
+
+class Background:
+    """The pieces of background work of one process; `run` until cancelled."""
+
+    def __init__(self, directory: Directory, usage: UsageRecorder, *, outbox_days: int) -> None:
+        self._directory = directory
+        self._usage = usage
+        self._outbox_days = outbox_days
+        self._deletions = asyncio.Event()
+        self._resolutions = asyncio.Event()
+
+    def deletion_begun(self) -> None:
+        """Go on with a deletion now."""
+        self._deletions.set()
+
+    def mapping_changed(self) -> None:
+        """Re-resolve now."""
+        self._resolutions.set()
+
+    async def run(self) -> None:
+        """Do all of it until cancelled."""
+        never = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_repeat(self._delete, "DeleteConnection", self._deletions, LOOK_SECONDS))
+            group.create_task(_repeat(self._resolve, "UpdateAttributeMapping", self._resolutions, LOOK_SECONDS))
+            group.create_task(_repeat(self._flush, "flush", never, FLUSH_SECONDS))
+            group.create_task(_repeat(self._prune, "prune", never, PRUNE_SECONDS))
+
+    async def flush(self) -> None:
+        """Write what is gathered, at the end of the process."""
+        await self._directory.history.flush()
+        await self._usage.flush_all()
+
+    async def _delete(self) -> None:
+        for connection_id in await connections.unfinished_deletions(self._directory):
+            await connections.finish_deletion(self._directory, connection_id)
+
+    async def _resolve(self) -> None:
+        for connection_id in await mappings.unresolved_connections(self._directory):
+            await mappings.re_resolve(self._directory, connection_id)
+
+    async def _flush(self) -> None:
+        await self._directory.history.flush()
+        await self._usage.flush()
+
+    async def _prune(self) -> None:
+        await prune(self._directory.db, OUTBOX, datetime.now(UTC) - timedelta(days=self._outbox_days))
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], name: str, wake: asyncio.Event, seconds: float) -> None:
+    """Do a piece of work at once, then when woken or after a time, for ever; its events name `name` as their cause."""
+    while True:
+        wake.clear()
+        request_context.set(RequestContext(request_id="", request=name))
+        wait = seconds
+        try:
+            await work()
+        except DatabaseUnavailable as error:
+            _log.warning("%s waits: %s", name, error)
+            wait = RETRY_SECONDS
+        try:
+            await asyncio.wait_for(wake.wait(), wait)
+        except TimeoutError:
+            continue

@@ -1,0 +1,280 @@
+"""What can go wrong in the directory, each a class that says what happened.
+
+    DirectoryError
+    ├── UserNotFound · GroupNotFound · ConnectionNotFound · WorkspaceNotFound · TokenNotFound · EventNotFound
+    ├── UserNameTaken · GroupNameTaken · PortalAlreadyConnected
+    ├── EtagMismatch
+    ├── InvalidValue · InvalidPageToken
+    ├── WorkspaceNotEmpty · ConnectionDeleting · TooManyTokens
+    ├── InvalidToken · ScopeTooNarrow
+    └── ScimRefusal            one subclass per subclass of `scim.errors.ScimError`, made by `refusing_as_scim`
+
+Reasons are the names of `rollcall.directory.v1.ErrorReason`; the gateway turns them into HTTP.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from chassis.errors import DomainError
+from chassis.scim_message import InvalidDocument
+from scim import errors as scim_errors
+
+DOMAIN = "directory.rollcall"
+
+
+class DirectoryError(DomainError):
+    """A refusal of the directory; a subclass per thing that happened."""
+
+    domain = DOMAIN
+
+
+class UserNotFound(DirectoryError):
+    """No such user on the connection."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "USER_NOT_FOUND"
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(f"user {shown(user_id)} not found")
+
+
+class GroupNotFound(DirectoryError):
+    """No such group on the connection."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "GROUP_NOT_FOUND"
+
+    def __init__(self, group_id: str) -> None:
+        super().__init__(f"group {shown(group_id)} not found")
+
+
+class WorkspaceNotFound(DirectoryError):
+    """No such workspace."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "WORKSPACE_NOT_FOUND"
+
+    def __init__(self, workspace: str) -> None:
+        super().__init__(f"workspace {shown(workspace)} not found")
+
+
+class ConnectionNotFound(DirectoryError):
+    """No such connection."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "CONNECTION_NOT_FOUND"
+
+    def __init__(self, connection_id: str) -> None:
+        super().__init__(f"connection {shown(connection_id)} not found")
+
+
+class TokenNotFound(DirectoryError):
+    """No such token on the connection."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "TOKEN_NOT_FOUND"
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(f"token {shown(token_id)} not found on this connection")
+
+
+class EventNotFound(DirectoryError):
+    """No such event, or it was pruned."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "EVENT_NOT_FOUND"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"event {shown(event_id)} not found; events are kept for a limited time")
+
+
+class UserNameTaken(DirectoryError):
+    """Another user of the connection has the userName, active or not."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+    reason = "USER_NAME_TAKEN"
+
+    def __init__(self, user_name: str) -> None:
+        super().__init__(f"userName {shown(user_name)} is taken by another user", field="user.user_name")
+
+
+class GroupNameTaken(DirectoryError):
+    """Another group of the connection has the displayName."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+    reason = "GROUP_NAME_TAKEN"
+
+    def __init__(self, display_name: str) -> None:
+        super().__init__(f"displayName {shown(display_name)} is taken by another group", field="group.display_name")
+
+
+class PortalAlreadyConnected(DirectoryError):
+    """The portal has an enabled connection already."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+    reason = "PORTAL_ALREADY_CONNECTED"
+
+    def __init__(self, portal: str) -> None:
+        super().__init__(f"the {portal} portal of this workspace has an enabled connection already: disable it first")
+
+
+class EtagMismatch(DirectoryError):
+    """The entity tag is not current any more (AIP-154)."""
+
+    code = grpc.StatusCode.ABORTED
+    reason = "ETAG_MISMATCH"
+
+    def __init__(self, sent: str, current: str) -> None:
+        super().__init__(f"etag {shown(sent)} is not current: the resource is at {current}", field="etag")
+
+
+class InvalidValue(DirectoryError):
+    """A value is missing, of the wrong form, or not allowed; the message begins with the field."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_VALUE"
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}", field=field)
+
+
+class InvalidPageToken(DirectoryError):
+    """The page token is forged, or belongs to another query (AIP-158)."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_PAGE_TOKEN"
+
+    def __init__(self) -> None:
+        super().__init__("page_token: must be the next_page_token of the same query", field="page_token")
+
+
+class WorkspaceNotEmpty(DirectoryError):
+    """The workspace still has connections."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "WORKSPACE_NOT_EMPTY"
+
+    def __init__(self) -> None:
+        super().__init__("the workspace still has connections: delete them first")
+
+
+class ConnectionDeleting(DirectoryError):
+    """The connection is being deleted."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "CONNECTION_DELETING"
+
+    def __init__(self) -> None:
+        super().__init__("the connection is being deleted")
+
+
+class TooManyTokens(DirectoryError):
+    """Two live tokens exist already."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "TOO_MANY_TOKENS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the connection has {limit} live tokens already: revoke one first")
+
+
+class InvalidToken(DirectoryError):
+    """The SCIM token is missing, unknown, expired, revoked, or of another or a disabled connection; all the same."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "INVALID_TOKEN"
+
+    def __init__(self) -> None:
+        super().__init__("the bearer token is not valid for this connection")
+
+
+class ScopeTooNarrow(DirectoryError):
+    """The token's scope does not allow the method."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+    reason = "PERMISSION_DENIED"
+
+    def __init__(self) -> None:
+        super().__init__("the bearer token may only read")
+
+
+class ScimRefusal(DirectoryError):
+    """A refusal by the rules of SCIM; the message is written for the administrator of the identity provider."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class FilterRefused(ScimRefusal):
+    """A filter is wrong, too large, or names what cannot be filtered (RFC 7644 §3.4.2.2)."""
+
+    reason = "INVALID_FILTER"
+
+
+class PathRefused(ScimRefusal):
+    """A PATCH path is wrong (RFC 7644 §3.5.2)."""
+
+    reason = "INVALID_PATH"
+
+
+class SyntaxRefused(ScimRefusal):
+    """A message does not have its form (RFC 7644 §3.12)."""
+
+    reason = "INVALID_SYNTAX"
+
+
+class ValueRefused(ScimRefusal):
+    """A value is missing or does not fit its attribute (RFC 7644 §3.12)."""
+
+    reason = "INVALID_VALUE"
+
+
+class MutabilityRefused(ScimRefusal):
+    """A read-only or immutable attribute is the target (RFC 7643 §7)."""
+
+    reason = "MUTABILITY"
+
+
+class NothingSelected(ScimRefusal):
+    """A PATCH path selected nothing (RFC 7644 §3.5.2)."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "NO_TARGET"
+
+
+class TooManyOperations(ScimRefusal):
+    """A PATCH has more operations or member values than allowed."""
+
+    reason = "TOO_MANY"
+
+
+_REFUSALS: dict[type[scim_errors.ScimError], type[ScimRefusal]] = {
+    scim_errors.InvalidFilter: FilterRefused,
+    scim_errors.InvalidPath: PathRefused,
+    scim_errors.InvalidSyntax: SyntaxRefused,
+    scim_errors.InvalidValue: ValueRefused,
+    scim_errors.Mutability: MutabilityRefused,
+    scim_errors.NoTarget: NothingSelected,
+    scim_errors.TooMany: TooManyOperations,
+}
+
+
+@contextmanager
+def refusing_as_scim(field: str) -> Iterator[None]:
+    """Turn the errors of the SCIM library, and a message that is no document, into refusals of the directory.
+
+    `field` is the part of the request that is to blame.
+    """
+    try:
+        yield
+    except scim_errors.ScimError as error:
+        raise _REFUSALS[type(error)](error.detail, field=field) from None
+    except InvalidDocument as error:
+        raise SyntaxRefused(str(error), field=field) from None
+
+
+def shown(text: str) -> str:
+    """Return a value as an error shows it: quoted, without control characters, cut at 100 characters."""
+    kept = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:100])
+    return f'"{kept}…"' if len(text) > 100 else f'"{kept}"'

@@ -1,0 +1,171 @@
+"""The directory as one object: database, services, relay and background work, started and stopped together."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+import grpc
+from rollcall.directory.v1 import (
+    connection_service_pb2,
+    connection_service_pb2_grpc,
+    directory_service_pb2,
+    directory_service_pb2_grpc,
+)
+
+from chassis import migrations
+from chassis.auth import ADMIN, GATEWAY, MDM, PORTAL, AuthInterceptor, Credentials, MethodPolicy
+from chassis.database import Database, DatabaseClosed, DatabaseUnavailable
+from chassis.grpc_server import ErrorInterceptor, Server, write_port_file
+from chassis.relay import Relay
+from chassis.streams import NatsSettings, StreamSettings
+from directory_service.authentication import Authenticator, TokenCache, UsageRecorder
+from directory_service.background import Background
+from directory_service.directory import Directory
+from directory_service.errors import DOMAIN
+from directory_service.history import AttributeHistory
+from directory_service.servicers.connections import ConnectionServicer
+from directory_service.servicers.directory import DirectoryServicer
+from directory_service.settings import DirectorySettings
+from directory_service.tables import MIGRATIONS, OUTBOX
+
+DIRECTORY_SERVICE = directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name
+CONNECTION_SERVICE = connection_service_pb2.DESCRIPTOR.services_by_name["ConnectionService"].full_name
+
+_SCIM_READS = ("GetUser", "ListUsers", "GetGroup", "ListGroups", "ListGroupMembers")
+_SCIM_WRITES = (
+    "CreateUser",
+    "UpdateUser",
+    "PatchUser",
+    "DeleteUser",
+    "CreateGroup",
+    "UpdateGroup",
+    "PatchGroup",
+    "DeleteGroup",
+)
+_INTERNAL_READS = ("ListParkedMembers", "StreamSnapshot", "GetEvent")
+_CONNECTION_READS = (
+    "GetWorkspace",
+    "ListWorkspaces",
+    "GetConnection",
+    "ListConnections",
+    "GetAttributeMapping",
+    "ListAttributeHistory",
+    "PreviewAttributeMapping",
+)
+
+_log = logging.getLogger(__name__)
+
+
+def method_policy() -> MethodPolicy:
+    """Return who may call what; what is not named is denied to all but the administrator."""
+    rules: dict[str, frozenset[str]] = {
+        DIRECTORY_SERVICE: frozenset({ADMIN}),
+        CONNECTION_SERVICE: frozenset({ADMIN}),
+        f"/{DIRECTORY_SERVICE}/CheckToken": frozenset({GATEWAY}),
+    }
+    for name in _SCIM_READS:
+        rules[f"/{DIRECTORY_SERVICE}/{name}"] = frozenset({ADMIN, GATEWAY, PORTAL, MDM})
+    for name in _SCIM_WRITES:
+        rules[f"/{DIRECTORY_SERVICE}/{name}"] = frozenset({ADMIN, GATEWAY})
+    for name in _INTERNAL_READS:
+        rules[f"/{DIRECTORY_SERVICE}/{name}"] = frozenset({ADMIN, PORTAL, MDM})
+    for name in _CONNECTION_READS:
+        rules[f"/{CONNECTION_SERVICE}/{name}"] = frozenset({ADMIN, PORTAL, MDM})
+    return MethodPolicy(rules)
+
+
+def stream_settings(settings: DirectorySettings) -> StreamSettings:
+    """Return the stream that the directory publishes to."""
+    return StreamSettings(name="DIRECTORY", prefix="directory.v1", replicas=settings.stream_replicas)
+
+
+def make_relay(db: Database, settings: DirectorySettings) -> Relay:
+    """Return the relay of the directory's outbox."""
+    options = {} if settings.nats_credentials is None else {"user_credentials": str(settings.nats_credentials)}
+    return Relay(
+        db,
+        OUTBOX,
+        servers=NatsSettings(settings.nats_url.split(","), options),
+        stream=stream_settings(settings),
+        provision=settings.provision_streams,
+    )
+
+
+async def prepare_schema(settings: DirectorySettings) -> None:
+    """Bring the schema up to date, or refuse one that is not. Raises SchemaMismatch."""
+    step = migrations.upgrade if settings.migrate else migrations.check
+    await asyncio.to_thread(step, settings.database_url, MIGRATIONS)
+
+
+class DirectoryServer:
+    """The directory in one process.
+
+    `start` returns when calls are taken; `port` is then the bound one. NATS may be away: events wait in the outbox.
+    """
+
+    def __init__(self, settings: DirectorySettings) -> None:
+        self._settings = settings
+        self.db = Database(settings.database_url, name="directory", readers=settings.readers)
+        history = AttributeHistory(self.db)
+        usage = UsageRecorder(self.db)
+        self.directory = Directory(self.db, history, settings.public_url)
+        self._token_cache = TokenCache(self.db)
+        self._authenticator = Authenticator(self._token_cache, usage)
+        self._background = Background(self.directory, usage, outbox_days=settings.outbox_days)
+        self._server: Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.port = 0
+
+    async def start(self) -> None:
+        """Open the database, start the background work and serve.
+
+        Raises SchemaMismatch, DatabaseUnavailable, CredentialsFileError, OSError when the address is taken.
+        """
+        credentials = Credentials.load(self._settings.credentials_file)
+        await prepare_schema(self._settings)
+        await self.db.start()
+        server = Server(
+            register=self._register,
+            service_names=(DIRECTORY_SERVICE, CONNECTION_SERVICE),
+            address=self._settings.address,
+            interceptors=(ErrorInterceptor(), AuthInterceptor(credentials, method_policy(), domain=DOMAIN)),
+        )
+        try:
+            await server.start()
+        except OSError:
+            await self.db.stop()
+            raise
+        self._server, self.port = server, server.port
+        self._tasks = [asyncio.create_task(self._background.run(), name="directory-background")]
+        if self._settings.relay == "embedded":
+            relay = make_relay(self.db, self._settings)
+            self._tasks.append(asyncio.create_task(relay.run(), name="directory-relay"))
+        if self._settings.port_file is not None:
+            write_port_file(self._settings.port_file, self.port)
+        _log.info("serving on port %d", self.port)
+
+    def _register(self, server: grpc.aio.Server) -> None:
+        add_directory: Callable[..., None] = directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server
+        add_connections: Callable[..., None] = connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server
+        add_directory(DirectoryServicer(self.directory, self._authenticator), server)
+        add_connections(ConnectionServicer(self.directory, self._token_cache, self._background), server)
+
+    async def wait_failed(self) -> None:
+        """Wait until a piece of background work ends, which it does by an error only, and raise that."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self, *, grace: float | None = None, drain: float = 0.0) -> None:
+        """Say NOT_SERVING, take calls for `drain` seconds, let running ones end within `grace`, then stop the rest."""
+        if self._server is not None:
+            await self._server.stop(grace=self._settings.grace_seconds if grace is None else grace, drain=drain)
+            self._server = None
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(DatabaseUnavailable, DatabaseClosed):
+            await self._background.flush()
+        await self.db.stop()

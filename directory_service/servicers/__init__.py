@@ -1,0 +1,1 @@
+"""The gRPC services of the directory: each method unpacks, calls one use case, and packs."""

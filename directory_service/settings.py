@@ -1,0 +1,54 @@
+"""Settings of the directory's process, read once from the environment with the prefix `DIRECTORY_`."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ProcessSettings
+
+
+class DirectorySettings(ProcessSettings):
+    """What the directory needs to know; nothing has a default that is unsafe in production."""
+
+    model_config = SettingsConfigDict(env_prefix="DIRECTORY_")
+
+    database_url: str = Field(min_length=1)
+    """`sqlite:///path` or `postgresql+psycopg://user:password@host/name`."""
+
+    address: str = Field(min_length=1)
+    """`host:port` to serve gRPC on; port 0: any free one, see `port_file`."""
+
+    port_file: Path | None = None
+    """File that gets the bound port as text once calls are taken."""
+
+    nats_url: str = Field(min_length=1)
+    """Comma-separated URLs of the NATS servers that the relay publishes to."""
+
+    nats_credentials: Path | None = None
+    """NATS credentials file of the relay's own user; unset: none are sent."""
+
+    credentials_file: Path
+    """JSON file of the secrets that callers identify themselves by, mode 0600."""
+
+    public_url: str = Field(pattern=r"^https?://[^/_]+(/[^_]*[^/_])?$")
+    """Base of the SCIM base URLs, `{public_url}/scim/v2/{connection_id}`; no slash at the end, no underscore."""
+
+    migrate: bool = False
+    """Whether to bring the schema up to date at the start; else a schema that is not current is refused."""
+
+    provision_streams: bool = False
+    """Whether to create the JetStream stream at the start; in production another identity does so."""
+
+    relay: Literal["embedded", "none"] = "embedded"
+    """`embedded`: this process publishes the outbox; `none`: `python -m directory_service relay` does."""
+
+    stream_replicas: int = Field(default=1, ge=1, le=5)
+    """Replicas of the stream, where this process creates it."""
+
+    outbox_days: int = Field(default=35, ge=31)
+    """Days for which sent events are kept; longer than the stream keeps them, so that it can be rebuilt."""
+
+    readers: int = Field(default=4, ge=1, le=64)
+    """Threads that read the database."""

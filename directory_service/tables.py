@@ -1,0 +1,259 @@
+"""The tables of the directory, as SQLModel declares them; the statements on them are in `repository`.
+
+Times are integers: milliseconds since 1970-01-01T00:00:00Z. SCIM shows times to the millisecond, so what a client reads
+in `meta` compares equal to what is stored. Names that compare without case have a `_key` column with their case-folded
+form. Every tenant column is NOT NULL: a row without an owner cannot exist.
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from chassis.outbox import OUTBOX_TABLE_ARGS, OutboxColumns
+
+MIGRATIONS = str(Path(__file__).parent / "migrations")
+"""Folder of the Alembic environment."""
+
+KIND_USER = 1
+"""`kind` of a member, a parked member or a tombstone: a user."""
+KIND_GROUP = 2
+"""`kind` of a member, a parked member or a tombstone: a group."""
+KIND_CONNECTION = 3
+"""`kind` of a tombstone: a connection."""
+
+STATE_ENABLED = "ENABLED"
+STATE_DISABLED = "DISABLED"
+STATE_DELETING = "DELETING"
+
+# PostgreSQL compares text by the rules of a locale unless told otherwise; order by code point is that of SQLite and of
+# `scim.filter`, and lets an index serve both equality and order.
+_TEXT = String().with_variant(String(collation="C"), "postgresql")
+_JSON = JSON().with_variant(JSONB(), "postgresql")
+_POSITION = BigInteger().with_variant(Integer, "sqlite")
+
+
+class DirectoryTable(SQLModel, registry=registry()):
+    """What makes a class a table of this service: its own metadata, apart from those of other services."""
+
+
+class Workspace(DirectoryTable, table=True):
+    """A customer organisation."""
+
+    __tablename__ = "workspaces"
+
+    id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    name: str = Field(sa_column=Column(_TEXT, nullable=False))
+    slug: str = Field(sa_column=Column(_TEXT, nullable=False, unique=True))
+    created_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Connection(DirectoryTable, table=True):
+    """A SCIM connection. Its row is locked first by every write on it, which orders the connection's events."""
+
+    __tablename__ = "connections"
+    __table_args__ = (
+        Index(
+            "ux_connections_enabled_portal",
+            "workspace_id",
+            "portal",
+            unique=True,
+            sqlite_where=text("state = 'ENABLED'"),
+            postgresql_where=text("state = 'ENABLED'"),
+        ),
+        Index("ix_connections_workspace", "workspace_id", "id"),
+    )
+
+    id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    workspace_id: str = Field(foreign_key="workspaces.id", nullable=False, sa_type=_TEXT)
+    portal: str = Field(sa_column=Column(_TEXT, nullable=False))
+    display_name: str = Field(sa_column=Column(_TEXT, nullable=False))
+    state: str = Field(sa_column=Column(_TEXT, nullable=False))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Position of the connection's last event."""
+    user_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    group_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    parked_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Rows of parked_members; while it is 0, no write looks for a parked member to resolve."""
+    mapping: list[dict[str, Any]] = Field(sa_column=Column(_JSON, nullable=False))
+    mapping_generation: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last_request_ms: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+
+
+class Token(DirectoryTable, table=True):
+    """A bearer token of a connection; of its text only the SHA-256 is kept."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (Index("ix_tokens_connection", "connection_id", "created_ms"),)
+
+    token_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    connection_id: str = Field(foreign_key="connections.id", nullable=False, sa_type=_TEXT)
+    sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    scope: str = Field(sa_column=Column(_TEXT, nullable=False))
+    created_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expires_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last_used_ms: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+    revoked_ms: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+
+
+class User(DirectoryTable, table=True):
+    """A user of a connection. `position` is the order of creation, by which lists and pages are ordered."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("connection_id", "user_name_key", name="ux_users_user_name"),
+        Index("ix_users_external_id", "connection_id", "external_id"),
+        Index("ix_users_position", "connection_id", "position"),
+        Index("ix_users_mapping_generation", "connection_id", "mapping_generation"),
+        {"sqlite_autoincrement": True},
+    )
+
+    position: int = Field(sa_column=Column(_POSITION, primary_key=True, autoincrement=True))
+    id: str = Field(sa_column=Column(_TEXT, nullable=False, unique=True))
+    connection_id: str = Field(foreign_key="connections.id", nullable=False, sa_type=_TEXT)
+    user_name: str = Field(sa_column=Column(_TEXT, nullable=False))
+    user_name_key: str = Field(sa_column=Column(_TEXT, nullable=False))
+    external_id: str | None = Field(sa_column=Column(_TEXT, nullable=True))
+    active: bool = Field(nullable=False)
+    document: dict[str, Any] = Field(sa_column=Column(_JSON, nullable=False))
+    """The writable attributes in SCIM form, see `scim.values`."""
+    mapped: dict[str, Any] = Field(sa_column=Column("metadata", _JSON, nullable=False))
+    """What the attribute mapping made of the document."""
+    mapping_generation: int = Field(sa_column=Column(BigInteger, nullable=False))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    updated_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Group(DirectoryTable, table=True):
+    """A group of a connection; its members are rows of their own."""
+
+    __tablename__ = "groups"
+    __table_args__ = (
+        UniqueConstraint("connection_id", "display_name_key", name="ux_groups_display_name"),
+        Index("ix_groups_external_id", "connection_id", "external_id"),
+        Index("ix_groups_position", "connection_id", "position"),
+        {"sqlite_autoincrement": True},
+    )
+
+    position: int = Field(sa_column=Column(_POSITION, primary_key=True, autoincrement=True))
+    id: str = Field(sa_column=Column(_TEXT, nullable=False, unique=True))
+    connection_id: str = Field(foreign_key="connections.id", nullable=False, sa_type=_TEXT)
+    display_name: str = Field(sa_column=Column(_TEXT, nullable=False))
+    display_name_key: str = Field(sa_column=Column(_TEXT, nullable=False))
+    external_id: str | None = Field(sa_column=Column(_TEXT, nullable=True))
+    document: dict[str, Any] = Field(sa_column=Column(_JSON, nullable=False))
+    member_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last_member_position: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """The highest position ever given to a member, so that a new member is always last."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    updated_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class GroupMember(DirectoryTable, table=True):
+    """One member of a group; `position` is the order of joining within the group."""
+
+    __tablename__ = "group_members"
+    __table_args__ = (
+        Index("ix_group_members_position", "group_id", "position"),
+        Index("ix_group_members_member", "member_id", "group_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    group_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    member_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    connection_id: str = Field(sa_column=Column(_TEXT, nullable=False))
+    kind: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    position: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ParkedMember(DirectoryTable, table=True):
+    """A member value that names no resource of the connection yet."""
+
+    __tablename__ = "parked_members"
+    __table_args__ = (
+        UniqueConstraint("group_id", "value", name="ux_parked_members_value"),
+        Index("ix_parked_members_value_key", "connection_id", "value_key"),
+        Index("ix_parked_members_position", "connection_id", "position"),
+        {"sqlite_autoincrement": True},
+    )
+
+    position: int = Field(sa_column=Column(_POSITION, primary_key=True, autoincrement=True))
+    group_id: str = Field(sa_column=Column(_TEXT, nullable=False))
+    value: str = Field(sa_column=Column(_TEXT, nullable=False))
+    value_key: str = Field(sa_column=Column(_TEXT, nullable=False))
+    connection_id: str = Field(sa_column=Column(_TEXT, nullable=False))
+    kind: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    """What the value may name: a group when the identity provider said so, else a user."""
+    parked_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class AttributeSighting(DirectoryTable, table=True):
+    """An attribute that a connection has received at least once."""
+
+    __tablename__ = "attribute_sightings"
+
+    connection_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    namespace: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    key: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    first_seen_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last_seen_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    count: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Tombstone(DirectoryTable, table=True):
+    """What is left of a deleted resource: the version of its last event. Never removed, so an id is never reused."""
+
+    __tablename__ = "tombstones"
+
+    id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    kind: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    connection_id: str = Field(sa_column=Column(_TEXT, nullable=False))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    deleted_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Outbox(DirectoryTable, OutboxColumns, table=True):
+    """Every event of the directory, sent or not."""
+
+    __tablename__ = "outbox"
+    __table_args__: ClassVar[Any] = OUTBOX_TABLE_ARGS
+
+
+METADATA = DirectoryTable.metadata
+
+
+def _table(model: type[DirectoryTable]) -> Table:
+    return METADATA.tables[str(model.__tablename__)]
+
+
+WORKSPACES = _table(Workspace)
+CONNECTIONS = _table(Connection)
+TOKENS = _table(Token)
+USERS = _table(User)
+GROUPS = _table(Group)
+GROUP_MEMBERS = _table(GroupMember)
+PARKED_MEMBERS = _table(ParkedMember)
+ATTRIBUTE_SIGHTINGS = _table(AttributeSighting)
+TOMBSTONES = _table(Tombstone)
+OUTBOX = _table(Outbox)
+ALL_TENANT_TABLES = tuple(table for table in METADATA.sorted_tables if "connection_id" in table.columns)
+"""Every table with rows of a connection."""
