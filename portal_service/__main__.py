@@ -1,0 +1,39 @@
+"""`python -m portal_service serve | migrate`: the process of the portal service, configured by `PORTAL_*`."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+
+from chassis import logging, migrations
+from chassis.auth import CredentialsFileError
+from chassis.database import DatabaseUnavailable
+from chassis.migrations import SchemaMismatch
+from portal_service.server import PortalServer
+from portal_service.settings import PortalSettings
+from portal_service.tables import MIGRATIONS
+
+COMMANDS = ("serve", "migrate")
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one command; returns 0 when done, 1 when refused with one line on standard error, 2 for wrong usage."""
+    if len(arguments) != 1 or arguments[0] not in COMMANDS:
+        print(f"usage: python -m portal_service {' | '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    settings = PortalSettings.load()
+    logging.configure("portal", level=settings.log_level, format=settings.log_format)
+    try:
+        if arguments[0] == "migrate":
+            migrations.upgrade(settings.database_url, MIGRATIONS)
+        else:
+            uvloop.run(PortalServer(settings).serve())
+    except (CredentialsFileError, DatabaseUnavailable, OSError, SchemaMismatch) as error:
+        print(f"rollcall: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,30 @@
+"""Who may call what: an administrator everything, the other services only what reads."""
+
+from __future__ import annotations
+
+from google.protobuf.descriptor import ServiceDescriptor
+from rollcall.delivery.v1 import delivery_service_pb2
+from rollcall.portal.v1 import portal_service_pb2
+
+from chassis.auth import ADMIN, GATEWAY, MDM, MethodPolicy
+
+SERVICES: tuple[ServiceDescriptor, ...] = (
+    portal_service_pb2.DESCRIPTOR.services_by_name["PortalService"],
+    delivery_service_pb2.DESCRIPTOR.services_by_name["DeliveryService"],
+)
+
+# AIP-131 and AIP-132 methods, and the question that CheckPublicationAccess is.
+_READING = ("Get", "List", "Check")
+_ADMINISTRATOR = frozenset({ADMIN})
+_READERS = frozenset({ADMIN, GATEWAY, MDM})
+
+
+def method_policy() -> MethodPolicy:
+    """Returns the policy for every method of both services; a new method that does not read is an administrator's."""
+    return MethodPolicy(
+        {
+            f"/{service.full_name}/{method.name}": _READERS if method.name.startswith(_READING) else _ADMINISTRATOR
+            for service in SERVICES
+            for method in service.methods
+        }
+    )

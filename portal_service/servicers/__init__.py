@@ -1,0 +1,1 @@
+"""gRPC servicers: unpack the request, call one use case, pack the response."""

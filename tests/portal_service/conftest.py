@@ -1,0 +1,97 @@
+"""Fixtures of the portal service's tests: a migrated database, a directory to ask, and a desk over both."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+import sqlalchemy as sa
+from rollcall.directory.v1 import connection_service_pb2_grpc, directory_service_pb2_grpc
+
+from chassis.database import Database
+from chassis.migrations import upgrade
+from portal_service.directory import Directory
+from portal_service.tables import MIGRATIONS, PortalTable
+from tests.conftest import PostgresServer
+from tests.portal_service.desk import Desk, RecordedDirectory
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the service's schema, to be copied."""
+    path = tmp_path_factory.mktemp("portal") / "schema.db"
+    upgrade(f"sqlite:///{path}", MIGRATIONS)
+    with sa.create_engine(f"sqlite:///{path}").connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a PostgreSQL database with the service's schema; each test leaves it empty."""
+    with postgres_server.database() as url:
+        upgrade(url, MIGRATIONS)
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def schema_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database with the service's schema and nothing in it, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        path = tmp_path / "portal.db"
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
+        yield f"sqlite:///{path}"
+        return
+    url: str = request.getfixturevalue("migrated_postgresql")
+    yield url
+    empty(url)
+
+
+def empty(url: str) -> None:
+    """Removes every row of the service's tables."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for table in reversed(PortalTable.metadata.sorted_tables):
+            connection.execute(table.delete())
+    engine.dispose()
+
+
+@pytest.fixture
+async def db(schema_url: str) -> AsyncIterator[Database]:
+    """An open database with the service's schema."""
+    database = Database(schema_url, name="portal", readers=1)
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.stop()
+
+
+@pytest.fixture
+async def recorded() -> RecordedDirectory:
+    """What the directory knows; empty at first."""
+    return RecordedDirectory()
+
+
+@pytest.fixture
+async def directory_target(recorded: RecordedDirectory) -> AsyncIterator[str]:
+    """The address at which the recorded directory answers."""
+    server = grpc.aio.server()
+    connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server(recorded, server)
+    directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server(recorded, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+@pytest.fixture
+async def desk(db: Database, directory_target: str) -> AsyncIterator[Desk]:
+    """The portal service over a fresh database."""
+    async with grpc.aio.insecure_channel(directory_target) as channel:
+        yield Desk(db, Directory(channel))
