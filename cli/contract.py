@@ -1,0 +1,59 @@
+"""The generated messages and stubs under short names, each imported when it is first used.
+
+The stubs and gRPC cost a sixth of a second to import; `rollcall --help` and shell completion need none of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import grpc
+    from rollcall.delivery.v1 import delivery_service_pb2 as delivery
+    from rollcall.delivery.v1 import delivery_service_pb2_grpc as delivery_rpc
+    from rollcall.directory.v1 import connection_service_pb2 as connections
+    from rollcall.directory.v1 import connection_service_pb2_grpc as connections_rpc
+    from rollcall.directory.v1 import directory_service_pb2 as directory
+    from rollcall.directory.v1 import directory_service_pb2_grpc as directory_rpc
+    from rollcall.directory.v1 import group_pb2 as groups
+    from rollcall.mdm.v1 import mdm_service_pb2 as mdm
+    from rollcall.mdm.v1 import mdm_service_pb2_grpc as mdm_rpc
+    from rollcall.portal.v1 import portal_service_pb2 as portal
+    from rollcall.portal.v1 import portal_service_pb2_grpc as portal_rpc
+
+_MODULES = {
+    "grpc": "grpc",
+    "connections": "rollcall.directory.v1.connection_service_pb2",
+    "connections_rpc": "rollcall.directory.v1.connection_service_pb2_grpc",
+    "directory": "rollcall.directory.v1.directory_service_pb2",
+    "directory_rpc": "rollcall.directory.v1.directory_service_pb2_grpc",
+    "groups": "rollcall.directory.v1.group_pb2",
+    "portal": "rollcall.portal.v1.portal_service_pb2",
+    "portal_rpc": "rollcall.portal.v1.portal_service_pb2_grpc",
+    "mdm": "rollcall.mdm.v1.mdm_service_pb2",
+    "mdm_rpc": "rollcall.mdm.v1.mdm_service_pb2_grpc",
+    "delivery": "rollcall.delivery.v1.delivery_service_pb2",
+    "delivery_rpc": "rollcall.delivery.v1.delivery_service_pb2_grpc",
+}
+
+__all__ = [
+    "connections",
+    "connections_rpc",
+    "delivery",
+    "delivery_rpc",
+    "directory",
+    "directory_rpc",
+    "groups",
+    "grpc",
+    "mdm",
+    "mdm_rpc",
+    "portal",
+    "portal_rpc",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module behind a short name (PEP 562). Raises AttributeError for a name that is none of them."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = globals()[name] = import_module(_MODULES[name])
+    return module
