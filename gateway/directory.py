@@ -112,7 +112,8 @@ class Directory:
     async def is_serving(self, seconds: float) -> bool:
         """Tell whether the directory says within the time that it is serving."""
         try:
-            answer = await self._health.Check(health_pb2.HealthCheckRequest(), timeout=seconds)
+            # The channel may be pausing between two attempts to connect to a directory that is there by now.
+            answer = await self._health.Check(health_pb2.HealthCheckRequest(), timeout=seconds, wait_for_ready=True)
         except grpc.RpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -88,6 +88,8 @@ class MdmServer:
             tables=DELIVERY,
             handlers=provisioning.HANDLERS,
             repair=lambda event: provisioning.repair(self.directory, event),
+            lease_seconds=settings.lease_seconds,
+            ack_wait=settings.ack_wait_seconds,
             provision=settings.provision_streams,
         )
         self.relay = Relay(

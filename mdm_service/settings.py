@@ -50,5 +50,11 @@ class MdmSettings(DatabaseSettings):
     outbox_days: int = Field(default=35, ge=31)
     """For how many days published commands are kept in the outbox: longer than the stream keeps them."""
 
+    lease_seconds: float = Field(default=15.0, ge=1, le=300)
+    """How long, in seconds, the work of a replica that died waits for its successor."""
+
+    ack_wait_seconds: float = Field(default=30.0, ge=1, le=600)
+    """How long, in seconds, an event that was delivered and not acknowledged waits to be delivered again."""
+
     readers: int = Field(default=4, ge=1, le=64)
     """How many threads read the database."""
