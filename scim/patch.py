@@ -187,9 +187,8 @@ def apply_patch(
 ) -> dict[str, Any]:
     """Return the document after the operations; the one given is not touched (RFC 7644 §3.5.2).
 
-    `password` is dropped and `schemas` ignored, being computed. `active` cannot be unassigned: removing it, or null,
-    keeps its value. Without a path, read-only and unknown attributes are ignored; with one they are Mutability and
-    InvalidPath. Raises NoTarget for a replace that matches nothing and describes nothing to create, Mutability for the
+    `password` is dropped and `schemas` ignored, being computed. null leaves `active` as it is, for a user always has it.
+    Without a path, read-only and unknown attributes are ignored; with one they are Mutability and InvalidPath. Raises NoTarget for a replace that matches nothing and describes nothing to create, Mutability for the
     removal of a required attribute, InvalidValue for a value that does not fit.
     """
     result = dict(document)
@@ -347,7 +346,7 @@ def _change_declared(
     name = attribute.name
     if name in ("schemas", "password"):
         return
-    if name == "active" and (op == "remove" or value is None or value == []):
+    if name == "active" and op != "remove" and (value is None or value == []):
         return  # absent or null, `active` keeps its value: nobody is reactivated by leaving it out
     if op == "add" and value is None:
         return

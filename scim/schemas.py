@@ -90,11 +90,13 @@ class ResourceType:
     schema_urns: frozenset[str] = field(init=False, repr=False)
     """Lower-case URNs of the core schema and the extensions."""
     required: tuple[Attribute, ...] = field(init=False, repr=False)
-    """Core attributes that every resource must have and a client may write."""
+    """Core attributes that a client must send; not `active`, which a user always has but a request may leave out."""
 
     def __post_init__(self) -> None:
         declared = sorted(((s.id.lower(), s) for s in (self.schema, *self.extensions)), key=lambda p: -len(p[0]))
-        required = tuple(a for a in self.schema.attributes if a.required and a.mutability != "readOnly")
+        required = tuple(
+            a for a in self.schema.attributes if a.required and a.mutability != "readOnly" and a.name != "active"
+        )
         object.__setattr__(self, "lookup", _by_name((*COMMON_ATTRIBUTES, *self.schema.attributes)))
         object.__setattr__(self, "extension_lookup", {s.id.lower(): s for s in self.extensions})
         object.__setattr__(self, "urns", tuple(declared))
@@ -204,7 +206,12 @@ _USER_SCHEMA = Schema(
         Attribute("preferredLanguage", description="Preferred written or spoken language (RFC 7231 §5.3.5)."),
         Attribute("locale", description="Language tag for localizing currency, dates and numbers (RFC 5646)."),
         Attribute("timezone", description="Time zone name of the IANA database, such as Europe/Madrid."),
-        Attribute("active", "boolean", description="Whether the user is active."),
+        Attribute(
+            "active",
+            "boolean",
+            required=True,
+            description="Whether the user is active; left out, it is true on creation and kept otherwise.",
+        ),
         Attribute(
             "password",
             case_exact=True,

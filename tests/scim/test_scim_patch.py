@@ -406,8 +406,13 @@ class TestRefusals:
     def test_active_cannot_be_unassigned(self) -> None:
         """Design: "An absent `active` keeps its value", so that nobody is reactivated by leaving it out."""
         document = {"userName": "a", "active": False}
-        for operation in [("remove", "active"), ("replace", "active", None), ("replace", None, {"active": None})]:
+        for operation in [("replace", "active", None), ("replace", None, {"active": None})]:
             assert patched(operation, document=document) == document
+
+    def test_active_cannot_be_removed(self) -> None:
+        """§3.5.2.2: removing "a required attribute … the server SHALL return an HTTP response … `mutability`"."""
+        with pytest.raises(Mutability, match="active is required"):
+            patched(("remove", "active"))
 
     def test_an_error_in_a_later_operation_undoes_the_earlier_ones(self) -> None:
         """§3.5.2: "a PATCH request, regardless of the number of operations, SHALL be treated as atomic"."""
