@@ -225,8 +225,8 @@ class _Stack:
             'server_name: "rollcall"',
             "logtime: false",
             f'listen: "127.0.0.1:{self._nats_port}"',
-            # A snapshot of a large user with its extensions must fit; the default is 1 MiB.
-            "max_payload: 4194304",
+            # An event of a user as large as a request may be must fit; the default is 1 MiB.
+            "max_payload: 8388608",
             f'authorization {{ user: "rollcall", password: "{self._nats_secret}" }}',
             "jetstream {",
             f"  store_dir: {json.dumps(str(self._data_dir / 'nats'), ensure_ascii=False)}",
@@ -290,6 +290,9 @@ class _Stack:
             settings["PUBLIC_URL"] = os.environ.get("DIRECTORY_PUBLIC_URL") or self._url
         else:
             settings["DIRECTORY_TARGET"] = self._targets["directory"]
+            # There is one consumer: waiting for another's lease and acks would only delay a restart.
+            settings["LEASE_SECONDS"] = "3"
+            settings["ACK_WAIT_SECONDS"] = "10"
         return {f"{name.upper()}_{key}": value for key, value in settings.items()}
 
     def _gateway_environment(self) -> dict[str, str]:

@@ -260,7 +260,8 @@ async def test_an_advisory_lock_has_one_holder_and_ends_with_its_session(
         assert await other.acquire()
         with postgres_server.connect() as connection:
             (seconds,) = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rollcall-leader'"
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rollcall-leader' AND datname = %s",
+                (sa.make_url(postgres_url).database,),
             ).fetchone() or (0,)
             assert seconds == 3
             connection.execute(

@@ -122,7 +122,7 @@ class Tenant:
             connection_id=message.origin.connection_id,
             aggregate_kind=kind,
             aggregate_id=aggregate_id,
-            portal=message.origin.portal,
+            portal=message.origin.portal.lower(),
             version=version,
             sequence=version,
             request_id=f"request-{uuid.uuid4().hex}",

@@ -152,7 +152,7 @@ def envelope(
         connection_id=message.origin.connection_id,
         aggregate_kind=kind,
         aggregate_id=aggregate_id,
-        portal=message.origin.portal,
+        portal=message.origin.portal.lower(),
         version=version or next(_numbers),
         sequence=1,
         request_id="request-1",
