@@ -72,6 +72,8 @@ __all__ = [
     "PartitionLeaseColumns",
     "RepairUnit",
     "StillPoison",
+    "describe",
+    "lock_appliers",
 ]
 
 _log = logging.getLogger(__name__)
@@ -86,6 +88,9 @@ _PULL_HEARTBEAT = 5.0
 _FIRST_BACKOFF = 0.05
 _LONGEST_BACKOFF = 2.0
 _LONGEST_ERROR = 300
+_LONGEST_ID = 64
+_LONGEST_KIND = 32
+_LARGEST_POSITION = 2**63 - 1
 _TRANSIENT_CODES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -340,30 +345,34 @@ class Consumer:
 
     def read(self, message: Msg) -> _Delivery:
         """Read a message; what cannot be read is named in the delivery's `problem`."""
-        headers = message.headers or {}
+        # What no column can hold must not reach one: an event that cannot even be parked would stop its partition.
+        headers = {name: value.replace("\0", "") for name, value in (message.headers or {}).items()}
         tokens = message.subject.split(".")
         rest = tokens[len(self._stream.prefix.split(".")) + 1 :]
         kind, _, aggregate_id = headers.get(streams.EVENT_SUBJECT, "").partition("/")
         event_id = headers.get(streams.EVENT_ID, "")
         problems = []
-        if not event_id:
+        if not event_id or len(event_id) > _LONGEST_ID:
+            problems.append(f"header {streams.EVENT_ID} is too long" if event_id else f"no header {streams.EVENT_ID}")
             event_id = f"{self._stream.name}:{message.metadata.sequence.stream}"
-            problems.append(f"no header {streams.EVENT_ID}")
+        if len(kind) > _LONGEST_KIND or len(aggregate_id) > _LONGEST_ID:
+            problems.append(f"header {streams.EVENT_SUBJECT} is too long")
+            kind, aggregate_id = kind[:_LONGEST_KIND], aggregate_id[:_LONGEST_ID]
         version, sequence = headers.get(streams.VERSION, ""), headers.get(streams.SEQUENCE, "")
         for name, value in ((streams.VERSION, version), (streams.SEQUENCE, sequence)):
-            if not value.isdecimal():
-                problems.append(f"header {name} is not a number")
+            if not _is_position(value):
+                problems.append(f"header {name} is not a number from 0 to {_LARGEST_POSITION}")
         moment = _parse_time(headers.get(streams.EVENT_TIME, ""))
         event = Event(
             id=event_id,
             type=headers.get(streams.EVENT_TYPE, ""),
             time=moment or message.metadata.timestamp,
             connection_id=rest[-2] if len(rest) >= 2 else "",
-            aggregate_kind=kind or (rest[-4] if len(rest) >= 4 else ""),
-            aggregate_id=aggregate_id or (rest[-1] if rest else ""),
+            aggregate_kind=kind or (rest[-4][:_LONGEST_KIND] if len(rest) >= 4 else ""),
+            aggregate_id=aggregate_id or (rest[-1][:_LONGEST_ID] if rest else ""),
             portal=rest[0] if len(rest) >= 5 else "",
-            version=int(version) if version.isdecimal() else 0,
-            sequence=int(sequence) if sequence.isdecimal() else 0,
+            version=int(version) if _is_position(version) else 0,
+            sequence=int(sequence) if _is_position(sequence) else 0,
             request_id=headers.get(streams.REQUEST_ID, ""),
             traceparent=headers.get(streams.TRACEPARENT, ""),
             message=_NOTHING,
@@ -478,7 +487,7 @@ class Consumer:
                     attempts += 1
                     self.counters["retries"] += 1
                     if attempts >= self._attempts:
-                        problem = _describe(error)
+                        problem = describe(error)
                         _log.error(
                             "event %s (%s) is poison after %d attempts", event.id, event.type, attempts, exc_info=error
                         )
@@ -581,7 +590,7 @@ class Consumer:
                 raise
             await self._note_failure(row, error)
             raise StillPoison(
-                f"dead letter {dead_letter_id} still cannot be applied: {_describe(error)}",
+                f"dead letter {dead_letter_id} still cannot be applied: {describe(error)}",
                 metadata={"dead_letter_id": dead_letter_id},
             ) from error
         return 1 + await self._drain(row)
@@ -674,7 +683,7 @@ class Consumer:
         return "applied"
 
     async def _note_failure(self, row: sa.Row[Any], error: Exception) -> None:
-        await self._db.write(lambda tx: self._store.note_failure(tx, row.id, _describe(error)))
+        await self._db.write(lambda tx: self._store.note_failure(tx, row.id, describe(error)))
 
     def _event_of(self, row: sa.Row[Any]) -> Event:
         return Event(
@@ -874,7 +883,18 @@ class _Store:
             sa.select(dead.aggregate_kind, dead.aggregate_id).where(dead.aggregate_id.in_(ids)).distinct()
         )
 
+    def hold(self, tx: Transaction, connection_ids: Iterable[str]) -> None:
+        """Wait for every other transaction that applies events of these connections, and keep others off until COMMIT.
+
+        A replica may be frozen in the middle of a transaction and its partition go to another: without this, the other
+        would judge by a state that the first is about to change. It comes before anything is read.
+        """
+        lock_appliers(tx, self._versions)
+        if self._dialect == "postgresql":
+            tx.execute(_HOLD, {"name": f"rollcall.{self._versions.name}", "ids": sorted(connection_ids)})
+
     def known(self, tx: Transaction, deliveries: Sequence[_Delivery]) -> _Known:
+        self.hold(tx, {delivery.event.connection_id for delivery in deliveries})
         event_ids = [delivery.event.id for delivery in deliveries]
         aggregate_ids = list({delivery.event.aggregate_id for delivery in deliveries})
         events = set(tx.execute(self._known_inbox, {"ids": event_ids}).scalars())
@@ -891,6 +911,7 @@ class _Store:
         return _Known(events, versions, parked)
 
     def version(self, tx: Transaction, event: Event) -> tuple[int, bool]:
+        self.hold(tx, {event.connection_id})
         found = tx.execute(
             sa.select(self._versions.c.version, self._versions.c.deleted).where(
                 self._versions.c.aggregate_kind == event.aggregate_kind,
@@ -1055,6 +1076,22 @@ class _Store:
         tx.execute(sa.delete(self._leases).where(self._leases.c.owner == owner))
 
 
+_HOLD = sa.text(
+    "SELECT pg_advisory_xact_lock(hashtext(:name), hashtext(id)) FROM unnest(CAST(:ids AS text[])) AS held (id)"
+)
+
+
+def lock_appliers(tx: Transaction, versions: sa.Table, *, exclusive: bool = False) -> None:
+    """Hold off repairs while events are applied, or, `exclusive`, everybody else's events while a repair is made.
+
+    On SQLite a writing transaction excludes every other one by itself. Taken in a statement of its own, before anything
+    is read.
+    """
+    if tx.dialect == "postgresql":
+        function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+        tx.execute(sa.text(f"SELECT {function}(hashtext(:name))"), {"name": f"rollcall.{versions.name}"})
+
+
 async def prune_inbox(db: Database, tables: DeliveryTables, older_than: datetime.datetime, chunk: int = 1000) -> int:
     """Delete inbox rows applied before `older_than`, which must exceed the stream's max_age; return how many."""
     inbox = tables.resolved().inbox
@@ -1080,12 +1117,17 @@ def _deletes(event: Event) -> bool:
     return event.type.endswith("Deleted")
 
 
+def _is_position(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _LARGEST_POSITION
+
+
 def _parse_time(text: str) -> datetime.datetime | None:
     try:
         moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
+        # In UTC a time at the edge of the calendar may be none.
+        return moment.astimezone(datetime.UTC) if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo is not None else None
 
 
 def _is_directory_away(error: BaseException) -> bool:
@@ -1096,7 +1138,8 @@ def _is_directory_away(error: BaseException) -> bool:
     return isinstance(error, TimeoutError | ConnectionError)
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """Say in one line what went wrong, without anything of a person."""
     # A database's message may quote a row, and so a person's data; the type says enough.
     if isinstance(error, sa.exc.SQLAlchemyError):
         original = getattr(error, "orig", None)

@@ -629,10 +629,14 @@ def create_engine(url: sa.URL | str, name: str, *, purpose: str) -> sa.Engine:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     else:
-        settings = "-c default_transaction_isolation=read\\ committed"
+        # Compiling a statement costs PostgreSQL far more than any of ours takes to run, and its estimates for walks
+        # through JSON would make it try each time.
+        settings = "-c jit=off -c default_transaction_isolation=read\\ committed"
         if purpose == "read":
             # One snapshot per unit, as on SQLite; read-only, so it never fails to serialize.
-            settings = "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
+            settings = (
+                "-c jit=off -c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
+            )
         arguments = {
             "application_name": f"rollcall-{name}-{purpose}",
             "connect_timeout": 5,

@@ -1,8 +1,9 @@
-"""`rollcall.delivery.v1.DeliveryService` for a consuming service: its effects and its dead letters."""
+"""`rollcall.delivery.v1.DeliveryService` for a consuming service: effects, dead letters, repair."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -13,8 +14,10 @@ from rollcall.delivery.v1 import delivery_service_pb2_grpc as pb_grpc
 from chassis.consumer import DOMAIN, PARKED, Consumer, DeadLetterNotFound
 from chassis.database import Database, Transaction
 from chassis.delivery_tables import DeliveryTables
+from chassis.effect_messages import effect_message
 from chassis.errors import DomainError
 from chassis.paging import decode_page_token, encode_page_token, page_limit
+from chassis.reconcile import Item, Reconciler
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["DeliveryService"].full_name
 
@@ -40,14 +43,15 @@ class InvalidValue(DomainError):
 
 
 class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
-    """Serves the effects and dead letters of one consumer."""
+    """Serves the effects and dead letters of one consumer, and its comparison with the directory."""
 
-    def __init__(self, db: Database, tables: DeliveryTables, consumer: Consumer) -> None:
+    def __init__(self, db: Database, tables: DeliveryTables, consumer: Consumer, reconciler: Reconciler) -> None:
         self._db = db
         resolved = tables.resolved()
         self._effects = resolved.effects
         self._dead = resolved.dead_letters
         self._consumer = consumer
+        self._reconciler = reconciler
 
     async def ListEffects(self, request: pb.ListEffectsRequest, context: _Context) -> pb.ListEffectsResponse:
         """List a workspace's effects, newest first, or oldest first after a given one. AIP-132, AIP-158."""
@@ -77,7 +81,7 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
         rows = await self._db.read(lambda tx: tx.execute(statement.limit(limit + 1)).all())
         more = len(rows) > limit
         return pb.ListEffectsResponse(
-            effects=[_effect(row) for row in rows[:limit]],
+            effects=[effect_message(row) for row in rows[:limit]],
             next_page_token=encode_page_token([rows[limit - 1].effect_id], query) if more else "",
         )
 
@@ -91,7 +95,7 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
         row = await self._db.read(lambda tx: tx.execute(statement).first())
         if row is None:
             raise EffectNotFound(f"no effect {effect_id} in the workspace", metadata={"effect_id": effect_id})
-        return pb.GetEffectResponse(effect=_effect(row))
+        return pb.GetEffectResponse(effect=effect_message(row))
 
     async def ListDeadLetters(
         self, request: pb.ListDeadLettersRequest, context: _Context
@@ -133,6 +137,31 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
         dead_letter_id = _required(request.dead_letter_id, "dead_letter_id")
         return pb.DiscardDeadLetterResponse(applied=await self._consumer.discard_dead_letter(dead_letter_id))
 
+    async def Reconcile(self, request: pb.ReconcileRequest, context: _Context) -> AsyncIterator[pb.ReconcileResponse]:
+        """Compare with the directory and repair."""
+        async for item in self._reconciler.reconcile(
+            request.connection_id, dry_run=request.dry_run, apply_destructive=request.apply_destructive
+        ):
+            response = pb.ReconcileResponse()
+            _take(response, item)
+            yield response
+
+    async def Verify(self, request: pb.VerifyRequest, context: _Context) -> AsyncIterator[pb.VerifyResponse]:
+        """Compare with the directory."""
+        async for item in self._reconciler.verify(request.connection_id):
+            response = pb.VerifyResponse()
+            _take(response, item)
+            yield response
+
+
+def _take(response: pb.ReconcileResponse | pb.VerifyResponse, item: Item) -> None:
+    if isinstance(item, pb.Difference):
+        response.difference.CopyFrom(item)
+    elif isinstance(item, pb.ReconcileSummary):
+        response.summary.CopyFrom(item)
+    else:
+        response.progress.CopyFrom(item)
+
 
 def _required(value: str, field: str) -> str:
     if not value:
@@ -153,32 +182,6 @@ def _page_key(token: str, query: str) -> str:
 def _fingerprint(request: pb.ListEffectsRequest) -> str:
     fields = (request.workspace_id, request.user, str(request.outcome), request.target, request.after_effect_id)
     return "effects\n" + "\n".join(fields)
-
-
-def _effect(row: sa.Row[Any]) -> pb.Effect:
-    effect = pb.Effect(
-        effect_id=row.effect_id,
-        event_id=row.event_id,
-        event_type=row.event_type,
-        request_id=row.request_id,
-        workspace_id=row.workspace_id,
-        connection_id=row.connection_id,
-        user_id=row.user_id,
-        user_name=row.user_name,
-        rule=row.rule,
-        rule_version=row.rule_version,
-        target_kind=f"TARGET_KIND_{row.target_kind}",
-        target_id=row.target_id,
-        target_name=row.target_name,
-        action=row.action,
-        before=row.before,
-        after=row.after,
-        outcome=f"OUTCOME_{row.outcome}",
-        reason=row.reason,
-        repair=row.repair,
-    )
-    effect.time.FromDatetime(row.time)
-    return effect
 
 
 def _dead_letter(row: sa.Row[Any]) -> pb.DeadLetter:

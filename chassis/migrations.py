@@ -62,6 +62,24 @@ def check(url: str, script_location: str) -> None:
         engine.dispose()
 
 
+def is_behind(url: str, script_location: str) -> bool:
+    """Say whether there is a database with an older schema than the program's, which `upgrade` would change.
+
+    An empty database, or none, is not. Raises `SchemaMismatch` when it is newer than the program.
+    """
+    engine = create_engine(url, "schema", purpose="read")
+    script = ScriptDirectory.from_config(_config(script_location))
+    try:
+        if engine.dialect.name == "sqlite" and not os.path.exists(engine.url.database or ""):
+            return False
+        with engine.connect() as connection:
+            _refuse_newer(connection, script, engine.url)
+            current = MigrationContext.configure(connection).get_current_revision()
+        return current is not None and current != script.get_current_head()
+    finally:
+        engine.dispose()
+
+
 def run_env(metadata: sa.MetaData) -> None:
     """Run the migrations that Alembic asks for, on the connection that `upgrade` gave; the body of an `env.py`."""
     connection = context.config.attributes.get("connection")

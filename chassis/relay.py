@@ -27,9 +27,10 @@ import functools
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import grpc
 import nats.errors
 import nats.js.errors
 import orjson
@@ -41,6 +42,7 @@ from nats.js import JetStreamContext
 from chassis import streams
 from chassis.crashpoints import crashpoint
 from chassis.database import Database, Transaction, UtcDateTime, is_transient
+from chassis.errors import DomainError
 from chassis.leadership import LeaderLock, leader_lock
 from chassis.outbox import TableLike, fence_subject, headers_of, notify_channel, table_of
 from chassis.publisher import (
@@ -55,6 +57,8 @@ from chassis.publisher import (
 from chassis.streams import StreamSettings
 
 _log = logging.getLogger(__name__)
+
+DOMAIN = "delivery.rollcall"
 
 _ACK_SECONDS = 10.0
 _RETRY_SECONDS = 0.25
@@ -466,6 +470,14 @@ def _mappings(statement: sa.Select[Any], tx: Transaction) -> Sequence[_Row]:
     return tx.execute(statement).mappings().all()
 
 
+class ReplayInterrupted(DomainError):
+    """The stream did not take an event; those before it are published once more, the rest is not."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "REPLAY_INTERRUPTED"
+    domain = DOMAIN
+
+
 async def republish(
     db: Database,
     table: TableLike,
@@ -477,12 +489,39 @@ async def republish(
     from_time: datetime.datetime | None = None,
     batch: int = 256,
 ) -> int:
-    """Publish events that were sent before once more, in their order, and return how many.
+    """Publish events that were sent before once more, in their order, and return how many; see `replay`."""
+    count = 0
+    async for published in replay(
+        db,
+        table,
+        servers=servers,
+        stream=stream,
+        connection_id=connection_id,
+        from_sequence=from_sequence,
+        from_time=from_time,
+        batch=batch,
+    ):
+        count = published
+    return count
+
+
+async def replay(
+    db: Database,
+    table: TableLike,
+    *,
+    servers: str | Sequence[str] | streams.NatsSettings,
+    stream: StreamSettings,
+    connection_id: str | None = None,
+    from_sequence: int | None = None,
+    from_time: datetime.datetime | None = None,
+    batch: int = 256,
+) -> AsyncIterator[int]:
+    """Publish events that were sent before once more, in their order, and yield after each batch how many there were.
 
     They keep their `ce-id`, so that consumers recognise them, but carry no `Nats-Msg-Id` and no fence, so that the
     stream takes them. `from_sequence` is a position on the connection (it needs `connection_id`), `from_time` an aware
-    datetime. Raises ValueError for a sequence without a connection, `PublishError` when the stream does not take an
-    event.
+    datetime. Raises ValueError for a sequence without a connection, `ReplayInterrupted` when NATS or the stream does
+    not take an event within ten seconds.
     """
     if from_sequence is not None and connection_id is None:
         raise ValueError("a sequence counts the events of one connection: give the connection too")
@@ -494,16 +533,21 @@ async def republish(
         conditions.append(outbox.c.sequence >= from_sequence)
     if from_time is not None:
         conditions.append(outbox.c.created_at >= from_time)
+    # What is written meanwhile is published by the relay; a replay of everything must come to an end.
+    newest = await db.read(lambda tx: tx.execute(sa.select(sa.func.max(outbox.c.id))).scalar()) or 0
     count, after = 0, 0
-    client = await streams.connect(servers, name=f"replay-{outbox.name}")
+    client: Client | None = None
     try:
+        async with asyncio.timeout(_ACK_SECONDS):
+            client = await streams.connect(servers, name=f"replay-{outbox.name}")
         publisher = Publisher(client)
         await publisher.start()
         while True:
-            statement = sa.select(outbox).where(outbox.c.id > after, *conditions).order_by(outbox.c.id).limit(batch)
+            where = (outbox.c.id > after, outbox.c.id <= newest, *conditions)
+            statement = sa.select(outbox).where(*where).order_by(outbox.c.id).limit(batch)
             rows = await db.read(functools.partial(_mappings, statement))
             if not rows:
-                return count
+                return
             futures = []
             for row in rows:
                 headers = headers_of(row)
@@ -515,7 +559,13 @@ async def republish(
                     await future
             count += len(rows)
             after = rows[-1]["id"]
+            yield count
+    except (PublishError, nats.errors.Error, TimeoutError, OSError) as error:
+        raise ReplayInterrupted(
+            f"the stream {stream.name} did not take an event after {count} were published: {_reason(error)}"
+        ) from error
     finally:
-        with contextlib.suppress(nats.errors.Error):
-            await client.flush()
-        await streams.close(client)
+        if client is not None:
+            with contextlib.suppress(nats.errors.Error):
+                await client.flush()
+            await streams.close(client)

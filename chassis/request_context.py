@@ -18,6 +18,7 @@ REQUEST_KEY = "rollcall-request"
 TRACEPARENT_KEY = "traceparent"
 AUTHORIZATION_KEY = "authorization"
 SCIM_TOKEN_KEY = "rollcall-scim-token"
+CLIENT_DIALECT_KEY = "rollcall-client-dialect"
 
 _LONGEST = 256
 
@@ -27,6 +28,7 @@ class RequestContext:
     """The request behind the current work; never logged as a whole, for it holds credentials.
 
     `request` names the operation, such as "PUT /Users/{id}"; `authorization` and `scim_token` are as received.
+    `client_dialect` says which dialect of SCIM the request was in, where the gateway has said so.
     """
 
     request_id: str
@@ -35,6 +37,7 @@ class RequestContext:
     identity: Identity | None = None
     authorization: str = field(default="", repr=False)
     scim_token: str = field(default="", repr=False)
+    client_dialect: str = ""
 
 
 NO_REQUEST = RequestContext(request_id="")
@@ -57,10 +60,11 @@ def from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None, *, request
         traceparent=found.get(TRACEPARENT_KEY, "")[:_LONGEST],
         authorization=found.get(AUTHORIZATION_KEY, ""),
         scim_token=found.get(SCIM_TOKEN_KEY, ""),
+        client_dialect=found.get(CLIENT_DIALECT_KEY, "")[:_LONGEST],
     )
 
 
-_KEYS = frozenset({REQUEST_ID_KEY, REQUEST_KEY, TRACEPARENT_KEY, AUTHORIZATION_KEY, SCIM_TOKEN_KEY})
+_KEYS = frozenset({REQUEST_ID_KEY, REQUEST_KEY, TRACEPARENT_KEY, AUTHORIZATION_KEY, SCIM_TOKEN_KEY, CLIENT_DIALECT_KEY})
 
 
 def call_metadata(*, scim_token: str = "", request_id: str = "", request: str = "") -> tuple[tuple[str, str], ...]:

@@ -18,6 +18,7 @@ The table is compiled once per message type from its descriptor: a new attribute
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -36,7 +37,9 @@ OUTPUT_ONLY_FIELDS = frozenset(
         "member_count",
     }
 )  # fmt: skip
-"""Fields of a resource's message that are not part of its document."""
+"""Fields of a resource's message, and of messages within, that are not part of its document."""
+
+_CAPITAL = re.compile(r"(?<!^)[A-Z]")
 
 _ENTERPRISE_FIELD = "enterprise"
 _EXTENSIONS_FIELD = "extensions"
@@ -59,6 +62,11 @@ def attribute_name(field_name: str) -> str:
         return "$ref"
     first, *rest = field_name.split("_")
     return first + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def field_name(attribute: str) -> str:
+    """Give the proto field name of a SCIM attribute name, the inverse of `attribute_name`."""
+    return _CAPITAL.sub(r"_\g<0>", attribute.removeprefix("$")).lower()
 
 
 class InvalidDocument(ValueError):
@@ -139,7 +147,8 @@ def _resource_table(descriptor: Descriptor) -> _Table:
 def _table(descriptor: Descriptor) -> _Table:
     table = _Table()
     for field in descriptor.fields:
-        _add(table, field)
+        if field.name not in OUTPUT_ONLY_FIELDS:
+            _add(table, field)
     return table
 
 
@@ -202,7 +211,10 @@ def _message_writer(descriptor: Descriptor) -> _Writer:
     def write(message: Message) -> dict[str, Any]:
         converted: dict[str, Any] = {}
         for field, value in message.ListFields():
-            key, writer = writers[field.number]
+            entry = writers.get(field.number)
+            if entry is None:
+                continue
+            key, writer = entry
             part = value if writer is _same else writer(value)
             if part not in ("", [], {}):
                 converted[key] = part  # type: ignore[index]  # only extensions have no key, and only at the top

@@ -8,21 +8,25 @@ from collections.abc import Sequence
 from typer.exceptions import TyperException
 
 from cli import (
+    backup,
     collaborator,
     connection,
     deadletter,
     device,
     effects,
     employee,
+    events,
     group,
     mapping,
     policy,
     publication,
+    reconcile,
     rules,
     segment,
     token,
     up,
     user,
+    verify,
     workspace,
 )
 from cli.command import root
@@ -46,6 +50,10 @@ app.add_typer(device.app)
 app.add_typer(segment.app)
 effects.register(app)
 app.add_typer(deadletter.app)
+reconcile.register(app)
+verify.register(app)
+app.add_typer(events.app)
+backup.register(app)
 
 
 def run(arguments: Sequence[str]) -> int:

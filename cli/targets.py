@@ -69,10 +69,10 @@ class Stub:
         except contract.grpc.RpcError as error:
             raise self._refusal(error) from error
 
-    def stream(self, rpc: str, request: "Message") -> Iterator[Any]:
-        """Call a server-streaming RPC and yield its responses. Deadline 300 s."""
+    def stream(self, rpc: str, request: "Message", *, deadline: float | None = _STREAM_DEADLINE) -> Iterator[Any]:
+        """Call a server-streaming RPC and yield its responses. Deadline 300 s, unless told otherwise; None: none."""
         try:
-            yield from getattr(self._stub, rpc)(request, metadata=self._metadata, timeout=_STREAM_DEADLINE)
+            yield from getattr(self._stub, rpc)(request, metadata=self._metadata, timeout=deadline)
         except contract.grpc.RpcError as error:
             raise self._refusal(error) from error
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import fcntl
 import json
 import os
 import re
@@ -22,13 +21,13 @@ from urllib.parse import quote
 import typer
 
 from cli import contract, output
+from cli.backup import back_up_before_migration
 from cli.command import Session, command
+from cli.data_directory import SERVICES, DirectoryLock, make_directory, require_whole
 from cli.errors import Refused
 from cli.targets import CREDENTIALS_FILE, STACK_FILE, Services, read_json
 
-SERVICES = ("directory", "portal", "mdm")
 _IDENTITIES = ("admin", "gateway", "portal", "mdm")
-_LOCK_FILE = "up.lock"
 _NATS_CONFIG = "nats.conf"
 # Seconds. A stack is ready in a few; a long recovery of the stream's files after a crash may take longer.
 _READY_DEADLINE = 180.0
@@ -60,46 +59,14 @@ def up(
     os.umask(0o077)
     data_dir = session.data_dir.absolute()
     with ExitStack() as held:
-        _make_directory(data_dir)
-        held.enter_context(_Lock(data_dir))
+        make_directory(data_dir)
+        held.enter_context(DirectoryLock(data_dir))
+        require_whole(data_dir)
         port = usable_port(host, port)
         _make_credentials(data_dir)
+        if (saved := back_up_before_migration(data_dir)) is not None:
+            output.write(f"the databases are brought up to date; as they were they are in {saved}\n", sys.stderr)
         asyncio.run(_Stack(data_dir, host, port, demo=demo, as_json=session.json).run())
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not any(path.iterdir()) or (path / _LOCK_FILE).exists():
-            path.chmod(0o700)
-    except OSError as error:
-        raise Refused(f"data directory {path}: {error.strerror}; choose another with --data-dir") from None
-
-
-class _Lock:
-    """Holds the data directory, so that one stack at a time works in it; the kernel frees it with the process."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
-
-    def __enter__(self) -> None:
-        self._file = (self._data_dir / _LOCK_FILE).open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            owner = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise Refused(
-                f"another `rollcall up` (process {owner}) runs in {self._data_dir}; "
-                "stop it, or choose another directory with --data-dir"
-            ) from None
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
 
 def usable_port(host: str, port: int) -> int:

@@ -11,6 +11,7 @@ from chassis.database import Database
 from chassis.request_context import request_context
 from directory_service.directory import Access
 from directory_service.errors import InvalidToken, InvalidValue, ScopeTooNarrow
+from directory_service.profiles import ClientProfiles
 from directory_service.repository.connections import TokenRecord, find_token, record_use
 from directory_service.repository.times import now_ms
 
@@ -126,9 +127,10 @@ class Authenticator:
     has let through, name the connection.
     """
 
-    def __init__(self, tokens: TokenCache, usage: UsageRecorder) -> None:
+    def __init__(self, tokens: TokenCache, usage: UsageRecorder, profiles: ClientProfiles) -> None:
         self._tokens = tokens
         self._usage = usage
+        self._profiles = profiles
 
     async def access(self, connection_id: str, *, writes: bool = False) -> Access:
         """Return what the current call may work on.
@@ -140,6 +142,8 @@ class Authenticator:
         identity = context.identity
         if identity is None or identity.name == GATEWAY:
             token = await self._token(context.scim_token, connection_id)
+            if context.client_dialect:
+                self._profiles.seen(token.connection_id, context.client_dialect, now_ms())
             if writes and not token.may_write:
                 raise ScopeTooNarrow
             return Access(token.connection_id, by_token=True)

@@ -53,12 +53,15 @@ class Background:
             group.create_task(_repeat(self._delete, "DeleteConnection", self._deletions, LOOK_SECONDS))
             group.create_task(_repeat(self._resolve, "UpdateAttributeMapping", self._resolutions, LOOK_SECONDS))
             group.create_task(_repeat(self._flush, "flush", never, FLUSH_SECONDS))
+            profiles = self._directory.profiles
+            group.create_task(_repeat(profiles.flush, "flush", profiles.new_dialect, FLUSH_SECONDS))
             group.create_task(_repeat(self._prune, "prune", never, PRUNE_SECONDS))
 
     async def flush(self) -> None:
         """Write what is gathered, at the end of the process."""
         await self._directory.history.flush()
         await self._usage.flush_all()
+        await self._directory.profiles.flush_all()
 
     async def _delete(self) -> None:
         for connection_id in await connections.unfinished_deletions(self._directory):
@@ -88,6 +91,8 @@ async def _repeat(work: Callable[[], Awaitable[None]], name: str, wake: asyncio.
             _log.warning("%s waits: %s", name, error)
             wait = RETRY_SECONDS
         try:
-            await asyncio.wait_for(wake.wait(), wait)
+            # Not wait_for, which in Python 3.11 swallows a cancellation that comes together with the wake-up.
+            async with asyncio.timeout(wait):
+                await wake.wait()
         except TimeoutError:
             continue

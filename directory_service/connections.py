@@ -2,7 +2,6 @@
 
 import logging
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from rollcall.directory.v1 import connection_service_pb2 as pb
@@ -22,6 +21,7 @@ from directory_service.errors import (
 from directory_service.groups import remove_group
 from directory_service.repository import connections as repository
 from directory_service.repository import groups as groups_repository
+from directory_service.repository import profiles as profiles_repository
 from directory_service.repository import sightings
 from directory_service.repository import users as users_repository
 from directory_service.repository.events import Journal, portal_name
@@ -31,9 +31,9 @@ from directory_service.tokens import insert_token
 from directory_service.users import remove_user
 from directory_service.workspaces import check_name
 
-DELETED_AT_ONCE = 200
-"""Users or groups that one transaction of a connection's deletion removes."""
-MEMBERS_DELETED_AT_ONCE = 10_000
+DELETED_AT_ONCE = 50
+"""Users or groups that one transaction of a connection's deletion removes: a SCIM request may wait behind it."""
+MEMBERS_DELETED_AT_ONCE = 2_000
 """Members after which such a transaction takes no further group."""
 
 DISPLAY_NAMES = {"DASHBOARD": "Dashboard", "STORE": "Enterprise Store", "MDM": "MDM"}
@@ -79,10 +79,15 @@ async def create_connection(
 
 
 async def get_connection(directory: Directory, connection_id: str) -> pb.Connection:
-    """Read a connection. Raises ConnectionNotFound."""
-    return await directory.db.read(
-        lambda tx: _message(directory, repository.get_connection(tx, connection_id), connection_id)
-    )
+    """Read a connection, with its client profiles up to now. Raises ConnectionNotFound."""
+    await directory.profiles.flush(all_of=connection_id)
+
+    def unit(tx: Transaction) -> pb.Connection:
+        message = _message(directory, repository.get_connection(tx, connection_id), connection_id)
+        message.client_profiles.extend(profiles_repository.profiles_of(tx, [connection_id])[connection_id])
+        return message
+
+    return await directory.db.read(unit)
 
 
 async def list_connections(
@@ -90,20 +95,26 @@ async def list_connections(
 ) -> tuple[list[pb.Connection], list[tuple[int, str]]]:
     """List connections by time of creation, of every workspace when none is given; also the sort key of each.
 
+    Client profiles are those written so far.
+
     Raises WorkspaceNotFound.
     """
 
-    def unit(tx: Transaction) -> Sequence[Row[Any]]:
-        if workspace_id is None:
-            return repository.list_connections(tx, None, after=after, limit=limit)
-        workspace = repository.find_workspace(tx, workspace_id)
-        if workspace is None:
-            raise WorkspaceNotFound(workspace_id)
-        return repository.list_connections(tx, workspace.workspace_id, after=after, limit=limit)
+    def unit(tx: Transaction) -> tuple[list[pb.Connection], list[tuple[int, str]]]:
+        within = None
+        if workspace_id is not None:
+            workspace = repository.find_workspace(tx, workspace_id)
+            if workspace is None:
+                raise WorkspaceNotFound(workspace_id)
+            within = workspace.workspace_id
+        rows = repository.list_connections(tx, within, after=after, limit=limit)
+        profiles = profiles_repository.profiles_of(tx, [row.id for row in rows])
+        messages = [repository.connection_message(row, directory.public_url) for row in rows]
+        for message in messages:
+            message.client_profiles.extend(profiles[message.connection_id])
+        return messages, [(row.created_ms, row.id) for row in rows]
 
-    rows = await directory.db.read(unit)
-    messages = [repository.connection_message(row, directory.public_url) for row in rows]
-    return messages, [(row.created_ms, row.id) for row in rows]
+    return await directory.db.read(unit)
 
 
 async def rename_connection(directory: Directory, connection_id: str, display_name: str) -> pb.Connection:
@@ -186,6 +197,7 @@ async def finish_deletion(directory: Directory, connection_id: str) -> None:
     while await directory.db.write(lambda tx: _delete_some(tx, connection_id), key=connection_id):
         pass
     directory.history.forget(connection_id)
+    directory.profiles.forget(connection_id)
 
 
 def _delete_some(tx: Transaction, connection_id: str) -> bool:
@@ -211,6 +223,7 @@ def _delete_some(tx: Transaction, connection_id: str) -> bool:
     journal.write(tx)
     if finished:
         sightings.delete_sightings(tx, connection_id)
+        profiles_repository.delete_profiles(tx, connection_id)
         repository.delete_connection(tx, connection_id, version=connection.version, now_ms=now)
     return not finished
 

@@ -1,17 +1,20 @@
 """What every use case of the directory works with, and the lock that every write begins with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chassis.crashpoints import crashpoint
 from chassis.database import Database, Transaction
 from directory_service.errors import ConnectionDeleting, ConnectionNotFound, InvalidToken
 from directory_service.history import AttributeHistory
+from directory_service.page_tokens import PageTokens
+from directory_service.profiles import ClientProfiles
 from directory_service.query import Scope
 from directory_service.repository import connections as repository
 from directory_service.repository.events import Journal
 from directory_service.tables import STATE_DELETING, STATE_ENABLED
+from directory_service.walks import Walks
 
 T = TypeVar("T")
 
@@ -27,12 +30,15 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The database, the attribute history, and the public address of the product."""
+    """The database, what is gathered beside it, and the public address of the product."""
 
     db: Database
     history: AttributeHistory
+    profiles: ClientProfiles
     public_url: str
     """Base of SCIM base URLs, without a slash at the end."""
+    page_tokens: PageTokens
+    walks: Walks = field(default_factory=Walks)
 
     async def write(self, access: Access, unit: Callable[[Transaction, Journal], T]) -> T:
         """Run a unit of work on a connection, its row locked first, and return the unit's value after COMMIT.

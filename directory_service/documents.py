@@ -51,7 +51,8 @@ def read_operations(operations: Sequence[pb.PatchOperation]) -> list[Operation]:
             try:
                 entry["value"] = orjson.loads(operation.value)
             except orjson.JSONDecodeError:
-                raise SyntaxRefused(f"operation {number}: value must be JSON text", field="operations") from None
+                field = f"operations[{number - 1}].value"
+                raise SyntaxRefused(f"operation {number}: value must be JSON text", field=field) from None
         entries.append(entry)
     with refusing_as_scim("operations"):
         return parse_patch({"Operations": entries})

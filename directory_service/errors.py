@@ -4,7 +4,7 @@
     ├── UserNotFound · GroupNotFound · ConnectionNotFound · WorkspaceNotFound · TokenNotFound · EventNotFound
     ├── UserNameTaken · GroupNameTaken · PortalAlreadyConnected
     ├── EtagMismatch
-    ├── InvalidValue · InvalidPageToken
+    ├── InvalidValue · UnresolvedReference · InvalidPageToken
     ├── WorkspaceNotEmpty · ConnectionDeleting · TooManyTokens
     ├── InvalidToken · ScopeTooNarrow
     └── ScimRefusal            one subclass per subclass of `scim.errors.ScimError`, made by `refusing_as_scim`
@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
+from rollcall.directory.v1.user_pb2 import EnterpriseUser
 
 from chassis.errors import DomainError
-from chassis.scim_message import InvalidDocument
+from chassis.scim_message import ENTERPRISE_USER_URN, InvalidDocument, field_name
 from scim import errors as scim_errors
 
 DOMAIN = "directory.rollcall"
@@ -150,6 +151,13 @@ class InvalidPageToken(DirectoryError):
         super().__init__("page_token: must be the next_page_token of the same query", field="page_token")
 
 
+class UnresolvedReference(DirectoryError):
+    """What a bulk id names was not created, so that what refers to it cannot be made either (RFC 7644 §3.7.1)."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "UNRESOLVED_REFERENCE"
+
+
 class WorkspaceNotEmpty(DirectoryError):
     """The workspace still has connections."""
 
@@ -260,18 +268,40 @@ _REFUSALS: dict[type[scim_errors.ScimError], type[ScimRefusal]] = {
 }
 
 
+_RESOURCE_FIELDS = frozenset({"user", "group"})
+"""Fields of requests that hold a resource, whose fields are its attributes."""
+
+
 @contextmanager
 def refusing_as_scim(field: str) -> Iterator[None]:
     """Turn the errors of the SCIM library, and a message that is no document, into refusals of the directory.
 
-    `field` is the part of the request that is to blame.
+    `field` is the part of the request that is to blame; an error that knows the attribute or the PATCH operation makes
+    it exact. The attribute's own name is in the metadata, under `attribute`.
     """
     try:
         yield
     except scim_errors.ScimError as error:
-        raise _REFUSALS[type(error)](error.detail, field=field) from None
+        metadata = {"attribute": error.attribute} if error.attribute else None
+        raise _REFUSALS[type(error)](error.detail, field=_exact_field(field, error), metadata=metadata) from None
     except InvalidDocument as error:
         raise SyntaxRefused(str(error), field=field) from None
+
+
+def _exact_field(field: str, error: scim_errors.ScimError) -> str:
+    """Return the proto path of what is to blame: `user.phone_numbers.value`, `operations[0].value`."""
+    if error.operation:
+        part = {scim_errors.InvalidValue: ".value", scim_errors.InvalidSyntax: ""}.get(type(error), ".path")
+        return f"{field}[{error.operation - 1}]{part}"
+    if not error.attribute or field not in _RESOURCE_FIELDS:
+        return field
+    urn, _, name = error.attribute.rpartition(":")
+    names = [field_name(part) for part in name.split(".")]
+    if urn.casefold() == ENTERPRISE_USER_URN.casefold() and names[0] in EnterpriseUser.DESCRIPTOR.fields_by_name:
+        names.insert(0, "enterprise")
+    elif urn:
+        names = ["extensions"]
+    return ".".join([field, *names])
 
 
 def shown(text: str) -> str:

@@ -19,7 +19,7 @@ from directory_service.documents import (
     read_operations,
 )
 from directory_service.domain.membership import MembershipPlan
-from directory_service.domain.parking import Named, name_of
+from directory_service.domain.parking import Named, Parked, name_of
 from directory_service.errors import (
     ConnectionNotFound,
     GroupNameTaken,
@@ -28,6 +28,7 @@ from directory_service.errors import (
     InvalidValue,
     refusing_as_scim,
 )
+from directory_service.history import AttributeHistory
 from directory_service.lists import PageRequest, read_page
 from directory_service.memberships import publish_delta, publish_departure, resolve_parked
 from directory_service.query import Scope, compile_member_filter
@@ -67,11 +68,15 @@ async def create_group(
     members: Sequence[group_pb2.Member],
     *,
     include_members: bool = True,
+    promised_id: str = "",
 ) -> group_pb2.Group:
-    """Create a group with its first members (RFC 7644 §3.3). Raises GroupNameTaken, InvalidValue, ScimRefusal."""
+    """Create a group with its first members (RFC 7644 §3.3). Raises GroupNameTaken, InvalidValue, ScimRefusal.
+
+    `promised_id` is an id that others were told of already; without one a new id is given.
+    """
     document = read_document(GROUP, group)
     wanted = read_members(members)
-    group_id = str(uuid.uuid4())
+    group_id = promised_id or str(uuid.uuid4())
     scope = directory.scope(access.connection_id)
 
     def unit(tx: Transaction, journal: Journal) -> group_pb2.Group | None:
@@ -91,6 +96,7 @@ async def create_group(
             # Told by value: an error after a write would undo the units of others in the same transaction.
             return None
         connection.group_count += 1
+        AttributeHistory.record_group(tx, connection.id, document, now)
         crashpoint("directory.after_row_write")
         journal.group(events_pb2.GroupCreated, repository.group_message(state))
         if _apply_plan(tx, journal, state, plan, now):
@@ -120,7 +126,7 @@ async def list_groups(
     directory: Directory, access: Access, request: directory_service_pb2.ListGroupsRequest
 ) -> directory_service_pb2.ListGroupsResponse:
     """List groups (RFC 7644 §3.4.2). Raises FilterRefused, InvalidValue, InvalidPageToken, ConnectionNotFound."""
-    page_request = PageRequest.read(request, GROUP, directory.scope(access.connection_id))
+    page_request = PageRequest.read(request, GROUP, directory, access)
 
     def unit(tx: Transaction) -> directory_service_pb2.ListGroupsResponse:
         page = read_page(tx, access, page_request)
@@ -254,7 +260,7 @@ def read_members(members: Sequence[group_pb2.Member]) -> tuple[Member, ...]:
         if not member.value:
             raise InvalidValue(f"members.members[{number}].value", "is required")
         kind = "Group" if member.type == group_pb2.MEMBER_TYPE_GROUP else None
-        distinct.setdefault(member.value, Member(member.value, None, kind))
+        distinct.setdefault(member.value, Member(member.value, member.display or None, kind))
     return tuple(distinct.values())
 
 
@@ -284,6 +290,8 @@ def _change(
     if updated or moved:
         repository.store_group(tx, connection.id, state)
         crashpoint("directory.after_row_write")
+    if updated:
+        AttributeHistory.record_group(tx, connection.id, document, now)
     if updated and document.get("externalId") != before.get("externalId"):
         _resolve_parked(tx, journal, state, now)
     if updated or moved or connection.parked_count != parked_before:
@@ -307,10 +315,12 @@ def _plan(
             _plan_removal_where(tx, connection_id, group_id, change, plan, scope)
     nested = [resource for resource in plan.wanted if resource.kind == KIND_GROUP]
     if nested:
-        above = repository.groups_above(tx, group_id)
+        above = repository.groups_above(tx, connection_id, group_id)
         for resource in nested:
             if resource.id in above:
-                raise InvalidValue("members", f"group {resource.id} contains this group: a group cannot contain itself")
+                relation = "is" if resource.id == group_id else "contains"
+                rule = f"group {resource.id} {relation} this group: a group cannot contain itself"
+                raise InvalidValue("members", rule)
     return plan
 
 
@@ -320,6 +330,8 @@ def _plan_additions(
     for member in members:
         if len(member.value) > MAX_NAME or "\0" in member.value:
             raise InvalidValue("members.value", f"must be at most {MAX_NAME} characters, without NUL")
+        if member.display is not None and (len(member.display) > MAX_NAME or "\0" in member.display):
+            raise InvalidValue("members.display", f"must be at most {MAX_NAME} characters, without NUL")
     # Those who are members by id need no look-up: of a whole list sent again, that is nearly all.
     present = repository.members_among(tx, connection_id, group_id, [member.value for member in members])
     groups = [m.value for m in members if m.value not in present and _is_group(m)]
@@ -329,11 +341,13 @@ def _plan_additions(
         named = present.get(member.value)
         if named is None and candidates is not None:
             named = name_of(member.value, is_group=_is_group(member), candidates=candidates)
+        display = member.display if member.display is not None and not member.display.isspace() else ""
         if named is not None:
-            plan.add(named)
+            # One who is a member already keeps the display that it has: it is immutable (RFC 7643 §2.4).
+            plan.add(named.called(display))
             plan.unpark(member.value)
         else:
-            plan.park(member.value, KIND_GROUP if _is_group(member) else KIND_USER)
+            plan.park(member.value, Parked(KIND_GROUP if _is_group(member) else KIND_USER, display))
 
 
 def _is_group(member: Member) -> bool:
@@ -367,17 +381,24 @@ def _plan_removal_where(
 ) -> None:
     with refusing_as_scim("operations"):
         condition = compile_member_filter(change.filter, scope)
+    selected = set(repository.members_where(tx, connection_id, group_id, condition))
     if not plan.cleared:
-        for member_id in repository.members_where(tx, connection_id, group_id, condition):
+        for member_id in selected:
             plan.members.setdefault(member_id, None)
-        for value, kind in repository.parked_of_group(tx, connection_id, group_id).items():
-            if value not in plan.parked and _matches(change, value, kind, "", scope):
+        for value, parked in repository.parked_of_group(tx, connection_id, group_id).items():
+            if value not in plan.parked and _matches(change, value, parked.kind, parked.display, scope):
                 plan.unpark(value)
+    # Of those who are members now the database knows what they are called; of those to come the plan does.
+    present = repository.members_among(tx, connection_id, group_id, [resource.id for resource in plan.wanted])
     for resource in plan.wanted:
-        if _matches(change, resource.id, resource.kind, resource.display, scope):
+        if resource.id in present:
+            is_selected = resource.id in selected
+        else:
+            is_selected = _matches(change, resource.id, resource.kind, resource.shown, scope)
+        if is_selected:
             plan.remove(resource.id)
-    for value, kind in plan.wanted_parked.items():
-        if _matches(change, value, kind, "", scope):
+    for value, parked in plan.wanted_parked.items():
+        if _matches(change, value, parked.kind, parked.display, scope):
             plan.unpark(value)
 
 

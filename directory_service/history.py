@@ -1,16 +1,18 @@
 """The attribute history as it is gathered: new attributes at once, counts every few seconds (PRODUCT §3)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from chassis.database import Database, Transaction
-from directory_service.domain.changes import attribute_keys
+from directory_service.domain.changes import attribute_forms
 from directory_service.repository import sightings
 from directory_service.repository.times import now_ms
-from scim.schemas import USER_URN
+from directory_service.tables import KIND_GROUP, KIND_USER
+from scim.schemas import GROUP_URN, USER_URN
 
-Key = tuple[str, str]
+Sightings = frozenset[tuple[str, str, int]]
+"""Namespace, key and the forms of the values (`domain.changes`) of what one write brought."""
 
 MAX_KEY = 500
 """Characters of a namespace or key that is recorded; longer ones cannot be mapped either."""
@@ -24,31 +26,43 @@ class AttributeHistory:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._known: defaultdict[str, set[Key]] = defaultdict(set)
+        self._known: defaultdict[str, set[tuple[str, str, int]]] = defaultdict(set)
         self._counts: dict[tuple[str, str, str], tuple[int, int]] = {}
 
     @staticmethod
-    def keys(document: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> frozenset[Key]:
+    def keys(document: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Sightings:
         """Return the attributes that a write brought: those of the document, or of what differs from `before`."""
         if before is not None:
             document = {name: value for name, value in document.items() if before.get(name) != value}
         return frozenset(
-            (namespace, key)
-            for namespace, key in attribute_keys(document, USER_URN)
+            (namespace, key, forms)
+            for (namespace, key), forms in attribute_forms(document, USER_URN).items()
             if len(namespace) <= MAX_KEY and len(key) <= MAX_KEY
         )
 
-    def record(self, tx: Transaction, connection_id: str, keys: Iterable[Key], time_ms: int) -> None:
+    def record(self, tx: Transaction, connection_id: str, keys: Sightings, time_ms: int) -> None:
         """Write the attributes that this process does not know to be recorded, in the transaction that brought them."""
         unseen = set(keys) - self._known[connection_id]
         if unseen:
-            sightings.insert_sightings(tx, connection_id, unseen, time_ms)
+            sightings.insert_sightings(tx, connection_id, unseen, time_ms, kind=KIND_USER)
 
-    def received(self, connection_id: str, keys: frozenset[Key]) -> None:
+    @staticmethod
+    def record_group(tx: Transaction, connection_id: str, document: Mapping[str, Any], time_ms: int) -> None:
+        """Write which attributes of extensions a group carries: few do, so that they are neither cached nor counted."""
+        extensions = {name: value for name, value in document.items() if ":" in name}
+        if extensions:
+            keys = (
+                (namespace, key, forms)
+                for (namespace, key), forms in attribute_forms(extensions, GROUP_URN).items()
+                if len(namespace) <= MAX_KEY and len(key) <= MAX_KEY
+            )
+            sightings.insert_sightings(tx, connection_id, keys, time_ms, kind=KIND_GROUP)
+
+    def received(self, connection_id: str, keys: Sightings) -> None:
         """Count attributes whose transaction is committed."""
         self._known[connection_id] |= keys
         time_ms = now_ms()
-        for namespace, key in keys:
+        for namespace, key, _ in keys:
             count, _ = self._counts.get((connection_id, namespace, key), (0, 0))
             self._counts[connection_id, namespace, key] = (count + 1, time_ms)
 

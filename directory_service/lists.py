@@ -9,22 +9,25 @@ import orjson
 from rollcall.directory.v1 import directory_service_pb2 as pb
 from sqlalchemy import Row
 
+from chassis import scim_token
 from chassis.database import Transaction
-from chassis.paging import decode_page_token, encode_page_token, page_limit
-from directory_service.directory import Access
+from chassis.paging import page_limit
+from chassis.request_context import request_context
+from directory_service.directory import Access, Directory
 from directory_service.errors import (
-    DOMAIN,
     ConnectionNotFound,
     InvalidPageToken,
     InvalidToken,
     InvalidValue,
     refusing_as_scim,
 )
-from directory_service.query import Scope, SortKey, compile_filter, compile_sort
+from directory_service.page_tokens import PageTokens
+from directory_service.query import SortKey, compile_filter, compile_sort
 from directory_service.repository import connections
 from directory_service.repository.groups import GROUP_COLUMNS
 from directory_service.repository.listing import Last, Listing, count_rows, list_from_end, list_rows
 from directory_service.repository.users import USER_COLUMNS
+from directory_service.walks import Place, Walk
 from scim.errors import ScimError
 from scim.filter import parse_filter
 from scim.schemas import USER, ResourceType, parse_attribute_path
@@ -43,14 +46,23 @@ class PageRequest:
     skip: int
     limit: int
     """Rows of the page; 0 when only the total is wanted."""
+    page_tokens: PageTokens
+    walk: Walk | None
+    """The walk by index that the page may belong to; none for a page by token, and for internal callers, to whom
+    `skip` means the list as it is (AIP-158)."""
 
     @classmethod
     def read(
-        cls, request: pb.ListUsersRequest | pb.ListGroupsRequest, resource_type: ResourceType, scope: Scope
+        cls,
+        request: pb.ListUsersRequest | pb.ListGroupsRequest,
+        resource_type: ResourceType,
+        directory: Directory,
+        access: Access,
     ) -> "PageRequest":
-        """Check a request. Raises FilterRefused, InvalidValue, InvalidPageToken."""
+        """Check a request. Raises FilterRefused, InvalidValue, InvalidPageToken, ExpiredPageToken."""
         if not 0 <= request.skip <= MAX_SKIP:
             raise InvalidValue("skip", f"must be 0 to {MAX_SKIP}")
+        scope, page_tokens = directory.scope(access.connection_id), directory.page_tokens
         condition = sort = None
         if request.filter:
             with refusing_as_scim("filter"):
@@ -73,9 +85,11 @@ class PageRequest:
                 descending=descending,
             ),
             query=query,
-            after=_read_token(request.page_token, query, sort),
+            after=_read_token(page_tokens, request.page_token, query, sort),
             skip=request.skip,
             limit=0 if request.count_only else page_limit(request.page_size),
+            page_tokens=page_tokens,
+            walk=None if request.page_token else _walk(directory, access, query),
         )
 
 
@@ -90,10 +104,40 @@ class Page:
 
 def read_page(tx: Transaction, access: Access, request: PageRequest) -> Page:
     """Read a page and the number of all that match. Raises ConnectionNotFound."""
-    connection_id, listing = access.connection_id, request.listing
-    connection = connections.get_connection(tx, connection_id)
+    connection_id = access.connection_id
+    connection = read_connection(tx, access)
+    place = request.walk.place(request.skip) if request.walk is not None and request.limit else None
+    if place is not None:
+        page = _go_on(tx, connection_id, request, place, connection.sequence)
+    else:
+        page = _cut_out(tx, connection_id, request, connection)
+    if request.walk is not None and page.next_page_token:
+        ended = Place(_last(page.rows), connection.sequence, page.total_size)
+        request.walk.ended(request.skip + len(page.rows), ended)
+    return page
+
+
+def read_connection(tx: Transaction, access: Access) -> Row[Any]:
+    """Return the row of the connection. Raises ConnectionNotFound, InvalidToken when a token opened it."""
+    connection = connections.get_connection(tx, access.connection_id)
     if connection is None:
-        raise InvalidToken if access.by_token else ConnectionNotFound(connection_id)
+        raise InvalidToken if access.by_token else ConnectionNotFound(access.connection_id)
+    return connection
+
+
+def _go_on(tx: Transaction, connection_id: str, request: PageRequest, place: Place, sequence: int) -> Page:
+    """Return the page that comes after what the client was given before, wherever that is now."""
+    listing, limit = request.listing, request.limit
+    rows = list_rows(tx, connection_id, listing, after=place.last, skip=0, limit=limit + 1)
+    total = place.total
+    if sequence != place.sequence:
+        total = request.skip + count_rows(tx, connection_id, listing, after=place.last)
+    return _page(request, rows[:limit], len(rows) > limit, total)
+
+
+def _cut_out(tx: Transaction, connection_id: str, request: PageRequest, connection: Row[Any]) -> Page:
+    """Return the page that the list as it is has at this index, or after this token."""
+    listing = request.listing
     total: int | None = None
     if listing.condition is None:
         total = connection.user_count if listing.table == "users" else connection.group_count
@@ -106,10 +150,24 @@ def read_page(tx: Transaction, access: Access, request: PageRequest) -> Page:
             total = len(rows)
         else:
             total = count_rows(tx, connection_id, listing)
+    return _page(request, rows, more, total)
+
+
+def _page(request: PageRequest, rows: Sequence[Row[Any]], more: bool, total: int) -> Page:
     token = ""
     if more:
-        token = encode_page_token((orjson.dumps(rows[-1].sort_value).decode(), rows[-1].position), request.query)
+        last = _last(rows)
+        token = request.page_tokens.encode((orjson.dumps(last.value).decode(), last.position), request.query)
     return Page(rows, token, total)
+
+
+def _last(rows: Sequence[Row[Any]]) -> Last:
+    return Last(rows[-1].position, rows[-1].sort_value)
+
+
+def _walk(directory: Directory, access: Access, query: str) -> Walk | None:
+    token = scim_token.parse(request_context.get().scim_token) if access.by_token else None
+    return None if token is None else directory.walks.of(token[1], query)
 
 
 def _read_rows(
@@ -128,18 +186,29 @@ def _read_rows(
     return rows[:limit], len(rows) > limit
 
 
-def _read_token(token: str, query: str, sort: SortKey | None) -> Last | None:
-    """Return the place that a page token names; what was forged never reaches the database."""
+def _read_token(page_tokens: PageTokens, token: str, query: str, sort: SortKey | None) -> Last | None:
     if not token:
         return None
-    text, position = decode_page_token(token, query, types=(str, int), domain=DOMAIN)
+    value, (position,) = read_token(page_tokens, token, query, sort)
+    return Last(position, value)
+
+
+def read_token(
+    page_tokens: PageTokens, token: str, query: str, sort: SortKey | None, *, numbers: int = 1
+) -> tuple[Any, list[int]]:
+    """Return the place that a page token names: what was sorted by, and numbers after it.
+
+    What was forged never reaches the database. Raises InvalidPageToken, ExpiredPageToken.
+    """
+    text, *rest = page_tokens.decode(token, query, types=(str, *(int,) * numbers))
     with contextlib.suppress(orjson.JSONDecodeError):
         value = orjson.loads(str(text))
         if value is not None and sort is not None and sort.kind is bool:
             value = bool(value)
         fits = value is None or (sort is not None and type(value) is sort.kind and _storable(value))
-        if fits and isinstance(position, int) and _storable(position):
-            return Last(position, value)
+        places = [number for number in rest if isinstance(number, int) and _storable(number)]
+        if fits and len(places) == numbers:
+            return value, places
     raise InvalidPageToken
 
 

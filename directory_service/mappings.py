@@ -15,8 +15,8 @@ from directory_service.repository import users as users_repository
 from directory_service.repository.events import Journal
 from directory_service.users import store_change
 
-RESOLVED_AT_ONCE = 200
-"""Users that one transaction of a re-resolution reads."""
+RESOLVED_AT_ONCE = 50
+"""Users that one transaction of a re-resolution reads: a SCIM request may wait behind it."""
 
 Mapping = list[dict[str, Any]]
 

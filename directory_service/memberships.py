@@ -10,7 +10,7 @@ from rollcall.directory.v1 import events_pb2
 
 from chassis.database import Transaction
 from directory_service.domain.membership import event_chunks
-from directory_service.domain.parking import Named, claimed
+from directory_service.domain.parking import Named, ParkedValue, claimed
 from directory_service.repository import groups as repository
 from directory_service.repository.events import Journal
 from directory_service.repository.groups import GroupState
@@ -53,14 +53,16 @@ def resolve_parked(
         external_id=external_id,
         user_name=user_name,
     )
-    values: defaultdict[str, list[str]] = defaultdict(list)
-    for group_id, value in found:
-        values[group_id].append(value)
-    for group in repository.get_groups(tx, connection.id, list(values)):
-        if named.kind == KIND_GROUP and named.id in repository.groups_above(tx, group.id):
+    by_group: defaultdict[str, list[ParkedValue]] = defaultdict(list)
+    for parked in found:
+        by_group[parked.group_id].append(parked)
+    for group in repository.get_groups(tx, connection.id, list(by_group)):
+        if named.kind == KIND_GROUP and named.id in repository.groups_above(tx, connection.id, group.id):
             continue
-        connection.parked_count -= repository.unpark(tx, connection.id, group.id, values[group.id])
-        added = repository.add_members(tx, connection.id, group, [named])
+        values = by_group[group.id]
+        connection.parked_count -= repository.unpark(tx, connection.id, group.id, [parked.value for parked in values])
+        member = named.called(next((parked.display for parked in values if parked.display), ""))
+        added = repository.add_members(tx, connection.id, group, [member])
         if added:
             publish_delta(journal, group, added, [], now_ms)
             repository.store_group(tx, connection.id, group)

@@ -38,11 +38,12 @@ from scim.filter import (
     element_target,
     filter_target,
 )
-from scim.schemas import GROUP, MEMBERS, USER, Attribute, AttributePath, ResourceType
+from scim.schemas import ENTERPRISE_USER_URN, GROUP, MEMBERS, USER, Attribute, AttributePath, ResourceType
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ORDERING = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _TRUE, _FALSE = "(1 = 1)", "(1 = 0)"
+_MANAGER = (ENTERPRISE_USER_URN, "manager")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,9 @@ def compile_sort(path: AttributePath, resource_type: ResourceType, scope: Scope)
     """Return the sort key of an attribute path (RFC 7644 §3.4.2.3).
 
     Of a multi-valued attribute the primary value decides, else the first. Undeclared attributes are ordered as
-    case-folded text. Raises InvalidFilter for a path that cannot be filtered, for `schemas`, `groups` and `members`.
+    case-folded text. Raises InvalidFilter for a path that cannot be filtered.
     """
     target = filter_target(resource_type, path)
-    if target.keys[0] in ("schemas", "groups", "members"):
-        raise InvalidFilter(f"{target.name} cannot be sorted by")
     compiler = _Compiler(resource_type, scope)
     kinds: dict[str, type[int] | type[bool]] = {"boolean": bool, "dateTime": int}
     kind = str if target.definition is None else kinds.get(target.definition.type, str)
@@ -210,7 +209,7 @@ class _Compiler:
             return self._any_element(target, _is_there)
         if target.keys == ("meta",):
             return _TRUE
-        if self._column(target.keys) is not None:
+        if self._column(target.keys) is not None or target.keys[:2] == _MANAGER:
             return _is_there(self._operand(target.keys, target.definition))
         if self.on_sqlite:
             return f"(json_type({self.table}.document, {self.bind(_json_path(target.keys))}) IS NOT NULL)"
@@ -298,7 +297,7 @@ class _Compiler:
             users, groups = self.bind(f"{self.scope.location}/Users/"), self.bind(f"{self.scope.location}/Groups/")
             kind = f"CASE m.kind WHEN {KIND_GROUP} THEN CAST({groups} AS TEXT) ELSE CAST({users} AS TEXT) END"
             return _Operand(f"({kind} || m.member_id)", nullable=False)
-        return _Operand("COALESCE(mu.user_name, mg.display_name)")
+        return _Operand("COALESCE(m.display, mu.user_name, mg.display_name)")
 
     def _any_group(self, condition: Callable[[ElementOperand], str]) -> str:
         """Return whether the user is, directly or through nested groups, in a group that satisfies a condition."""
@@ -306,15 +305,7 @@ class _Compiler:
 
         def in_group(direct: bool) -> str:
             def operand(target: Target) -> _Operand:
-                name = target.keys[0]
-                if name == "value":
-                    return _Operand("g.id", nullable=False, is_column=True)
-                if name == "type":
-                    return _Operand("'direct'" if direct else "'indirect'", nullable=False)
-                if name == "$ref":
-                    prefix = self.bind(f"{self.scope.location}/Groups/")
-                    return _Operand(f"(CAST({prefix} AS TEXT) || g.id)", nullable=False)
-                return _Operand("g.display_name", folded="g.display_name_key", nullable=False, is_column=True)
+                return self._group_operand(target.keys[0], "'direct'" if direct else "'indirect'")
 
             return f"g.connection_id = {scope} AND {condition(operand)}"
 
@@ -331,6 +322,17 @@ class _Compiler:
             " WHERE NOT EXISTS (SELECT 1 FROM group_members AS own"
             " WHERE own.group_id = d.group_id AND own.member_id = d.member_id))"
         )
+
+    def _group_operand(self, name: str, kind: str) -> _Operand:
+        """Return a sub-attribute of a user's membership in the row `g` of groups; `kind` is what `type` shows."""
+        if name == "value":
+            return _Operand("g.id", nullable=False, is_column=True)
+        if name == "type":
+            return _Operand(kind, nullable=False)
+        if name == "$ref":
+            prefix = self.bind(f"{self.scope.location}/Groups/")
+            return _Operand(f"(CAST({prefix} AS TEXT) || g.id)", nullable=False)
+        return _Operand("g.display_name", folded="g.display_name_key", nullable=False, is_column=True)
 
     def _column(self, keys: tuple[str, ...]) -> _Operand | None:
         """Return the column of an attribute that has one."""
@@ -363,12 +365,35 @@ class _Compiler:
         column = self._column(keys)
         if column is not None:
             return column
-        if self.on_sqlite:
-            return _Operand(f"json_extract({self.table}.document, {self.bind(_json_path(keys))})")
-        text = f"({self.table}.document #>> {self.bind(list(keys))})"
-        if definition is not None and definition.type == "boolean":
+        if keys[:2] == _MANAGER and keys[2:] in (("displayName",), ("$ref",)):
+            return self._of_manager(keys[2])
+        text = self._stored(self.table, keys)
+        if not self.on_sqlite and definition is not None and definition.type == "boolean":
             return _Operand(f"CAST({text} AS boolean)")
         return _Operand(text)
+
+    def _stored(self, table: str, keys: tuple[str, ...]) -> str:
+        """Return what is stored under declared keys of a document."""
+        if self.on_sqlite:
+            return f"json_extract({table}.document, {self.bind(_json_path(keys))})"
+        return f"({table}.document #>> {self.bind(list(keys))})"
+
+    def _of_manager(self, name: str) -> _Operand:
+        """Return what is shown of a manager who is a user of the connection, named by id or else by externalId."""
+        named, found = self._stored("users", (*_MANAGER, "value")), self.alias()
+        ids = (
+            f"SELECT {found}.id FROM users AS {found}"
+            f" WHERE {found}.connection_id = {self.bind(self.scope.connection_id)}"
+        )
+        manager = (
+            f"COALESCE(({ids} AND {found}.id = {named}),"
+            f" ({ids} AND {found}.external_id = {named} ORDER BY {found}.position LIMIT 1))"
+        )
+        if name == "displayName":
+            stored = self._stored(found, ("displayName",))
+            return _Operand(f"(SELECT {stored} FROM users AS {found} WHERE {found}.id = {manager})")
+        prefix = self.bind(f"{self.scope.location}/Users/")
+        return _Operand(f"COALESCE({self._stored('users', (*_MANAGER, '$ref'))}, CAST({prefix} AS TEXT) || {manager})")
 
     def _holds(self, term: Comparison, target: Target, operand: _Operand) -> str:
         """Return whether a value of a declared attribute satisfies a comparison; `ne` also when there is none."""
@@ -588,7 +613,19 @@ class _Compiler:
         return sql if self.on_sqlite else f'({sql} COLLATE "C")'
 
     def _first_element(self, keys: tuple[str, ...], definition: Attribute) -> str:
+        if keys == ("schemas",):
+            # The core schema is always the first.
+            return f"CAST({self.bind(self.resource_type.schema.id)} AS TEXT)"
         attribute, sub = keys
+        if attribute == "members":
+            operand = self.member_operand(Target((sub,), definition, sub))
+            key = self._sorted_text(operand, definition)
+            return (
+                f"(SELECT {key} FROM {MEMBER_SOURCE} WHERE m.group_id = groups.id AND {_is_there(operand)}"
+                " ORDER BY m.position LIMIT 1)"
+            )
+        if attribute == "groups":
+            return self._first_group(sub, definition)
         name = self.alias()
         if self.on_sqlite:
             value = f"json_extract({name}.value, {self.bind(_json_path((sub,)))})"
@@ -606,6 +643,20 @@ class _Compiler:
         else:
             key = value if self.on_sqlite else f"CAST({value} AS boolean)"
         return f"(SELECT {key} FROM {source} WHERE {value} IS NOT NULL ORDER BY {order} LIMIT 1)"
+
+    def _first_group(self, sub: str, definition: Attribute) -> str:
+        """Return a sub-attribute of the oldest of the groups that the user is in, directly or through nested groups."""
+        direct = (
+            "CASE WHEN EXISTS (SELECT 1 FROM group_members AS own"
+            " WHERE own.group_id = g.id AND own.member_id = users.id) THEN 'direct' ELSE 'indirect' END"
+        )
+        key = self._sorted_text(self._group_operand(sub, direct), definition)
+        return (
+            "(WITH RECURSIVE up(group_id) AS ("
+            "SELECT m.group_id FROM group_members AS m WHERE m.member_id = users.id"
+            " UNION SELECT m.group_id FROM up JOIN group_members AS m ON m.member_id = up.group_id)"
+            f" SELECT {key} FROM up JOIN groups AS g ON g.id = up.group_id ORDER BY g.position LIMIT 1)"
+        )
 
 
 def _compares(term: Comparison | Present) -> TypeGuard[Comparison]:

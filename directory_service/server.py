@@ -24,6 +24,9 @@ from directory_service.background import Background
 from directory_service.directory import Directory
 from directory_service.errors import DOMAIN
 from directory_service.history import AttributeHistory
+from directory_service.page_tokens import PageTokens
+from directory_service.profiles import ClientProfiles
+from directory_service.replay import Replayer
 from directory_service.servicers.connections import ConnectionServicer
 from directory_service.servicers.directory import DirectoryServicer
 from directory_service.settings import DirectorySettings
@@ -32,7 +35,15 @@ from directory_service.tables import MIGRATIONS, OUTBOX
 DIRECTORY_SERVICE = directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name
 CONNECTION_SERVICE = connection_service_pb2.DESCRIPTOR.services_by_name["ConnectionService"].full_name
 
-_SCIM_READS = ("GetUser", "ListUsers", "GetGroup", "ListGroups", "ListGroupMembers")
+_SCIM_READS = (
+    "GetUser",
+    "ListUsers",
+    "GetGroup",
+    "ListGroups",
+    "ListGroupMembers",
+    "ListExtensions",
+    "SearchResources",
+)
 _SCIM_WRITES = (
     "CreateUser",
     "UpdateUser",
@@ -42,6 +53,7 @@ _SCIM_WRITES = (
     "UpdateGroup",
     "PatchGroup",
     "DeleteGroup",
+    "BulkWrite",
 )
 _INTERNAL_READS = ("ListParkedMembers", "StreamSnapshot", "GetEvent")
 _CONNECTION_READS = (
@@ -80,13 +92,18 @@ def stream_settings(settings: DirectorySettings) -> StreamSettings:
     return StreamSettings(name="DIRECTORY", prefix="directory.v1", replicas=settings.stream_replicas)
 
 
+def nats_settings(settings: DirectorySettings) -> NatsSettings:
+    """Return how the directory reaches NATS."""
+    options = {} if settings.nats_credentials is None else {"user_credentials": str(settings.nats_credentials)}
+    return NatsSettings(settings.nats_url.split(","), options)
+
+
 def make_relay(db: Database, settings: DirectorySettings) -> Relay:
     """Return the relay of the directory's outbox."""
-    options = {} if settings.nats_credentials is None else {"user_credentials": str(settings.nats_credentials)}
     return Relay(
         db,
         OUTBOX,
-        servers=NatsSettings(settings.nats_url.split(","), options),
+        servers=nats_settings(settings),
         stream=stream_settings(settings),
         provision=settings.provision_streams,
     )
@@ -109,9 +126,10 @@ class DirectoryServer:
         self.db = Database(settings.database_url, name="directory", readers=settings.readers)
         history = AttributeHistory(self.db)
         usage = UsageRecorder(self.db)
-        self.directory = Directory(self.db, history, settings.public_url)
+        profiles = ClientProfiles(self.db)
+        self.directory = Directory(self.db, history, profiles, settings.public_url, PageTokens(self.db))
         self._token_cache = TokenCache(self.db)
-        self._authenticator = Authenticator(self._token_cache, usage)
+        self._authenticator = Authenticator(self._token_cache, usage, profiles)
         self._background = Background(self.directory, usage, outbox_days=settings.outbox_days)
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -125,6 +143,7 @@ class DirectoryServer:
         credentials = Credentials.load(self._settings.credentials_file)
         await prepare_schema(self._settings)
         await self.db.start()
+        await self.directory.page_tokens.load()
         server = Server(
             register=self._register,
             service_names=(DIRECTORY_SERVICE, CONNECTION_SERVICE),
@@ -148,7 +167,8 @@ class DirectoryServer:
     def _register(self, server: grpc.aio.Server) -> None:
         add_directory: Callable[..., None] = directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server
         add_connections: Callable[..., None] = connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server
-        add_directory(DirectoryServicer(self.directory, self._authenticator), server)
+        replayer = Replayer(self.directory, nats_settings(self._settings), stream_settings(self._settings))
+        add_directory(DirectoryServicer(self.directory, self._authenticator, replayer), server)
         add_connections(ConnectionServicer(self.directory, self._token_cache, self._background), server)
 
     async def wait_failed(self) -> None:

@@ -133,7 +133,11 @@ class User(DirectoryTable, table=True):
     external_id: str | None = Field(sa_column=Column(_TEXT, nullable=True))
     active: bool = Field(nullable=False)
     document: dict[str, Any] = Field(sa_column=Column(_JSON, nullable=False))
-    """The writable attributes in SCIM form, see `scim.values`."""
+    """The writable attributes in SCIM form, see `scim.values`.
+
+    Values are kept verbatim, the order of an object's keys is not: JSONB has its own, and JSON gives it no meaning
+    (RFC 8259 §4). Text would keep it at the price of every filter, which would have to parse each row.
+    """
     mapped: dict[str, Any] = Field(sa_column=Column("metadata", _JSON, nullable=False))
     """What the attribute mapping made of the document."""
     mapping_generation: int = Field(sa_column=Column(BigInteger, nullable=False))
@@ -183,6 +187,8 @@ class GroupMember(DirectoryTable, table=True):
     connection_id: str = Field(sa_column=Column(_TEXT, nullable=False))
     kind: int = Field(sa_column=Column(SmallInteger, nullable=False))
     position: int = Field(sa_column=Column(BigInteger, nullable=False))
+    display: str | None = Field(sa_column=Column(_TEXT, nullable=True))
+    """What the identity provider calls the member, where that was not the member's own name when it joined."""
 
 
 class ParkedMember(DirectoryTable, table=True):
@@ -203,6 +209,8 @@ class ParkedMember(DirectoryTable, table=True):
     connection_id: str = Field(sa_column=Column(_TEXT, nullable=False))
     kind: int = Field(sa_column=Column(SmallInteger, nullable=False))
     """What the value may name: a group when the identity provider said so, else a user."""
+    display: str | None = Field(sa_column=Column(_TEXT, nullable=True))
+    """What the identity provider calls it."""
     parked_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
@@ -212,8 +220,12 @@ class AttributeSighting(DirectoryTable, table=True):
     __tablename__ = "attribute_sightings"
 
     connection_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    kind: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    """What carried it: a user, or a group, of which attributes of extensions only are kept."""
     namespace: str = Field(sa_column=Column(_TEXT, primary_key=True))
     key: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    forms: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    """The forms in which values came, a set of `domain.changes.FORM_*`; empty for core attributes."""
     first_seen_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
     last_seen_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
     count: int = Field(sa_column=Column(BigInteger, nullable=False))
@@ -229,6 +241,27 @@ class Tombstone(DirectoryTable, table=True):
     connection_id: str = Field(sa_column=Column(_TEXT, nullable=False))
     version: int = Field(sa_column=Column(BigInteger, nullable=False))
     deleted_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ClientProfile(DirectoryTable, table=True):
+    """A dialect in which requests came on a connection."""
+
+    __tablename__ = "client_profiles"
+
+    connection_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    dialect: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    first_seen_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last_seen_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    request_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Secret(DirectoryTable, table=True):
+    """A secret that every process of the directory shares and no other knows."""
+
+    __tablename__ = "secrets"
+
+    name: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class Outbox(DirectoryTable, OutboxColumns, table=True):
@@ -253,6 +286,8 @@ GROUPS = _table(Group)
 GROUP_MEMBERS = _table(GroupMember)
 PARKED_MEMBERS = _table(ParkedMember)
 ATTRIBUTE_SIGHTINGS = _table(AttributeSighting)
+CLIENT_PROFILES = _table(ClientProfile)
+SECRETS = _table(Secret)
 TOMBSTONES = _table(Tombstone)
 OUTBOX = _table(Outbox)
 ALL_TENANT_TABLES = tuple(table for table in METADATA.sorted_tables if "connection_id" in table.columns)

@@ -13,9 +13,11 @@ from chassis.scim_message import document_to_message
 from directory_service.directory import Access, Directory
 from directory_service.documents import check_etag, check_lengths, merge_masked, read_document, read_operations
 from directory_service.domain.changes import user_event, with_active
+from directory_service.domain.managers import with_own_reference
 from directory_service.domain.metadata import resolve
 from directory_service.domain.parking import Named
 from directory_service.errors import UserNameTaken, UserNotFound, refusing_as_scim
+from directory_service.history import Sightings
 from directory_service.lists import PageRequest, read_page
 from directory_service.memberships import leave_groups, resolve_parked
 from directory_service.repository import users as repository
@@ -30,12 +32,15 @@ Document = dict[str, Any]
 
 
 async def create_user(
-    directory: Directory, access: Access, user: user_pb2.User, *, include_groups: bool = False
+    directory: Directory, access: Access, user: user_pb2.User, *, include_groups: bool = False, promised_id: str = ""
 ) -> user_pb2.User:
-    """Create a user (RFC 7644 §3.3). Raises UserNameTaken, also when the other user is inactive; ScimRefusal."""
-    document = read_document(USER, user)
+    """Create a user (RFC 7644 §3.3). Raises UserNameTaken, also when the other user is inactive; ScimRefusal.
+
+    `promised_id` is an id that others were told of already; without one a new id is given.
+    """
+    document = with_own_reference(read_document(USER, user), access.connection_id)
     keys = directory.history.keys(document)
-    user_id = str(uuid.uuid4())
+    user_id = promised_id or str(uuid.uuid4())
 
     def unit(tx: Transaction, journal: Journal) -> user_pb2.User | None:
         connection, now = journal.connection, now_ms()
@@ -65,6 +70,8 @@ async def create_user(
         if include_groups and connection.parked_count < parked:
             # Only a parked value can make a new user a member.
             repository.fill_groups(tx, connection.id, [created])
+        # After the events were written, which tell of the user alone.
+        repository.fill_managers(tx, connection.id, [created])
         crashpoint("directory.after_outbox_insert")
         return created
 
@@ -80,6 +87,7 @@ async def get_user(directory: Directory, access: Access, user_id: str, *, includ
 
     def unit(tx: Transaction) -> user_pb2.User:
         user = repository.user_message(_found(repository.get_user(tx, access.connection_id, user_id), user_id))
+        repository.fill_managers(tx, access.connection_id, [user])
         if include_groups:
             repository.fill_groups(tx, access.connection_id, [user])
         return user
@@ -91,11 +99,12 @@ async def list_users(
     directory: Directory, access: Access, request: directory_service_pb2.ListUsersRequest
 ) -> directory_service_pb2.ListUsersResponse:
     """List users (RFC 7644 §3.4.2). Raises FilterRefused, InvalidValue, InvalidPageToken, ConnectionNotFound."""
-    page_request = PageRequest.read(request, USER, directory.scope(access.connection_id))
+    page_request = PageRequest.read(request, USER, directory, access)
 
     def unit(tx: Transaction) -> directory_service_pb2.ListUsersResponse:
         page = read_page(tx, access, page_request)
         users = [repository.user_message(row) for row in page.rows]
+        repository.fill_managers(tx, access.connection_id, users)
         if request.include_groups:
             repository.fill_groups(tx, access.connection_id, users)
         return directory_service_pb2.ListUsersResponse(
@@ -167,16 +176,17 @@ async def _change_user(
 ) -> user_pb2.User:
     """Change a user's document under the lock; `whole` says that the client sent all of it."""
 
-    def unit(tx: Transaction, journal: Journal) -> tuple[user_pb2.User, frozenset[tuple[str, str]]]:
+    def unit(tx: Transaction, journal: Journal) -> tuple[user_pb2.User, Sightings]:
         row = _found(repository.get_user(tx, access.connection_id, user_id), user_id)
         check_etag(etag, row.version)
-        document = with_active(change(row.document), row.document)
+        document = with_own_reference(with_active(change(row.document), row.document), access.connection_id)
         keys = directory.history.keys(document, None if whole else row.document)
         changed = store_change(
             tx, journal, row, document, record=lambda now: directory.history.record(tx, access.connection_id, keys, now)
         )
+        # After the event was written, which tells of the user alone.
+        repository.fill_managers(tx, access.connection_id, [changed])
         if include_groups:
-            # After the event was written, which tells of the user alone.
             repository.fill_groups(tx, access.connection_id, [changed])
         return changed, keys
 

@@ -22,14 +22,21 @@ from gateway.middleware import (
     handle_unexpected,
 )
 from gateway.resources.absent import Absent
+from gateway.resources.bulk import Bulk
 from gateway.resources.discovery import ServiceProviderConfig, resource_types, schemas
 from gateway.resources.groups import GroupById, GroupCalls, Groups, GroupSearch
 from gateway.resources.health import Alive, Ready
+from gateway.resources.search import Everything, Search, SearchCalls
 from gateway.resources.users import UserById, UserCalls, Users, UserSearch
 from gateway.settings import GatewaySettings
 from scim.errors import ScimError
 
 BASE = "/scim/v2/{connection_id}"
+
+ME_DETAIL = (
+    "a bearer token of this server stands for a connection, not for a person, so that /Me has nobody to be: "
+    'use /Users/{id}, or /Users?filter=userName eq "..."'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,15 @@ def create_app(deps: Deps) -> App:
     app.add_route(f"{BASE}/Groups/.search", GroupSearch(groups))
     app.add_route(f"{BASE}/Groups/{{group_id}}", GroupById(groups))
     app.add_route(f"{BASE}/ServiceProviderConfig", ServiceProviderConfig(settings))
-    for endpoint, documents in (("ResourceTypes", resource_types(settings)), ("Schemas", schemas(settings))):
+    discovered = (("ResourceTypes", resource_types(directory, settings)), ("Schemas", schemas(directory, settings)))
+    for endpoint, documents in discovered:
         app.add_route(f"{BASE}/{endpoint}", documents)
         app.add_route(f"{BASE}/{endpoint}/{{document_id}}", documents, suffix="by_id")
-    app.add_route(f"{BASE}/Me", Absent("a token is a connection's, not a person's: there is no /Me"))
-    app.add_route(f"{BASE}/Bulk", Absent("bulk is not offered; ServiceProviderConfig says so"))
-    app.add_route(f"{BASE}/.search", Absent("search /Users or /Groups, by /Users/.search or /Groups/.search"))
+    app.add_route(f"{BASE}/Me", Absent(ME_DETAIL))
+    app.add_route(f"{BASE}/Bulk", Bulk(directory, settings))
+    search = SearchCalls(users, groups)
+    app.add_route(BASE, Everything(search))
+    app.add_route(f"{BASE}/.search", Search(search))
     app.add_route("/healthz", Alive())
     app.add_route("/readyz", Ready(directory))
     return app

@@ -18,6 +18,8 @@ from rollcall.directory.v1 import directory_service_pb2_grpc
 from chassis import grpc_client
 from chassis.crashpoints import crashpoint
 from chassis.errors import RpcFailure, from_rpc_error
+from chassis.request_context import CLIENT_DIALECT_KEY
+from gateway.dialect import classify
 from gateway.errors import Unavailable, from_failure
 from gateway.exchange import Exchange
 
@@ -119,12 +121,16 @@ class Directory:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def _metadata(self, exchange: Exchange, route: str) -> Metadata:
-        metadata = (
+        metadata: Metadata = (
             ("authorization", self._authorization),
             ("rollcall-scim-token", exchange.token),
             ("rollcall-request-id", exchange.request_id),
             ("rollcall-request", route),
         )
+        if not exchange.dialect_told:
+            exchange.dialect_told = True
+            dialect = classify(route, exchange.user_agent, exchange.query, exchange.body)
+            metadata = (*metadata, (CLIENT_DIALECT_KEY, dialect))
         return (*metadata, ("traceparent", exchange.traceparent)) if exchange.traceparent else metadata
 
     async def _ready(self, exchange: Exchange) -> float:

@@ -21,6 +21,7 @@ import grpc
 import orjson
 
 from chassis.errors import RpcFailure
+from chassis.paging import PAGE_TOKEN_SECONDS
 from scim.errors import ERROR_URN
 
 DIRECTORY_DOMAIN = "directory.rollcall"
@@ -50,6 +51,7 @@ REASONS: Mapping[str, HttpError] = {
     "USER_NAME_TAKEN": HttpError(409, "uniqueness"),
     "GROUP_NAME_TAKEN": HttpError(409, "uniqueness"),
     "ETAG_MISMATCH": HttpError(412),
+    "UNRESOLVED_REFERENCE": HttpError(409),
     "INVALID_FILTER": HttpError(400, "invalidFilter"),
     "INVALID_PATH": HttpError(400, "invalidPath"),
     "INVALID_VALUE": HttpError(400, "invalidValue"),
@@ -61,6 +63,7 @@ REASONS: Mapping[str, HttpError] = {
     "CONNECTION_NOT_FOUND": HttpError(401),
     "CONNECTION_DELETING": HttpError(401),
     "INVALID_PAGE_TOKEN": HttpError(400, "invalidCursor"),
+    "EXPIRED_PAGE_TOKEN": HttpError(400, "expiredCursor"),
     # The rest belongs to administration, which no SCIM request reaches.
     "WORKSPACE_NOT_FOUND": HttpError(404),
     "PORTAL_ALREADY_CONNECTED": HttpError(409),
@@ -70,6 +73,12 @@ REASONS: Mapping[str, HttpError] = {
     "EVENT_NOT_FOUND": HttpError(404),
 }
 """Each `ErrorReason` of the directory, without its prefix."""
+
+_DETAILS: Mapping[str, str] = {
+    "INVALID_PAGE_TOKEN": "cursor must be empty, for the first page, or the nextCursor that the same query gave",
+    "EXPIRED_PAGE_TOKEN": f"the cursor is older than {PAGE_TOKEN_SECONDS} seconds: begin again with an empty cursor",
+}
+"""What is told instead of the directory's own message, where that speaks the language of the contract."""
 
 _TRANSIENT = frozenset(
     {
@@ -165,7 +174,7 @@ def from_failure(failure: RpcFailure) -> Refusal:
         return Unavailable()
     if known.status == 500:
         return internal()
-    return Refusal(known.status, failure.message, known.scim_type)
+    return Refusal(known.status, _DETAILS.get(failure.reason, failure.message), known.scim_type)
 
 
 def internal() -> Refusal:

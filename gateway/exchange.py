@@ -35,8 +35,10 @@ class Exchange:
 
     __slots__ = (
         "answered",
+        "body",
         "connection_id",
         "deadline",
+        "dialect_told",
         "host",
         "is_public",
         "query",
@@ -47,6 +49,7 @@ class Exchange:
         "token",
         "token_hash",
         "traceparent",
+        "user_agent",
     )
 
     def __init__(self) -> None:
@@ -66,6 +69,11 @@ class Exchange:
         self.refusal: Refusal | None = None
         """The error that was answered."""
         self.query = b""
+        self.user_agent = ""
+        self.body: object = None
+        """The parsed body, once it is read."""
+        self.dialect_told = False
+        """Whether the directory was told in which dialect the request is: once, as it counts them."""
         self.scheme = "http"
         self.host = ""
 
@@ -99,6 +107,7 @@ class Request(falcon.asgi.Request):
         exchange = self.exchange
         exchange.started = asyncio.get_running_loop().time()
         exchange.query = query
+        exchange.user_agent = self._header(b"user-agent")
         exchange.is_public = path in PUBLIC_PATHS
         if path.startswith(_PREFIX):
             exchange.connection_id = path[len(_PREFIX) :].partition("/")[0]

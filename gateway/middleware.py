@@ -17,9 +17,10 @@ import orjson
 
 from chassis.request_context import RequestContext, request_context
 from gateway.directory import Directory
-from gateway.errors import Refusal, TooManyRequests, Unauthorized, body_of, internal
+from gateway.errors import NotImplementedHere, Refusal, TooManyRequests, Unauthorized, body_of, internal
 from gateway.exchange import Exchange, Request
 from gateway.limits import FailedAuthentications, RateLimit
+from gateway.resources.absent import Absent
 from scim.errors import ScimError
 
 SCIM_JSON = "application/scim+json"
@@ -73,7 +74,9 @@ class Edge:
     async def process_resource(
         self, request: Request, response: falcon.asgi.Response, resource: object, params: dict[str, Any]
     ) -> None:
-        """Answer a method nobody knows like one that the resource does not have."""
+        """Refuse what is not offered, and answer a method nobody knows like one that the resource does not have."""
+        if isinstance(resource, Absent):
+            raise NotImplementedHere(resource.detail)
         if request.method not in falcon.COMBINED_METHODS:
             allowed = [method for method in falcon.HTTP_METHODS if hasattr(resource, f"on_{method.lower()}")]
             raise falcon.HTTPMethodNotAllowed([*allowed, "OPTIONS"])
@@ -85,6 +88,8 @@ class Edge:
         exchange = request.exchange
         if not exchange.is_public:
             await self._authenticated(request, response)
+        if request.method == "OPTIONS" and (allowed := response.get_header("Allow")):
+            response.set_header("Allow", f"{allowed}, OPTIONS")  # which the framework leaves out of its own answer
         response.set_header("X-Request-Id", exchange.request_id)
         failed = response.status_code >= 500 and response.status_code != 501
         if self._log_requests or failed:
@@ -152,7 +157,7 @@ def answer(response: falcon.asgi.Response, status: int, body: bytes | None, medi
 def answer_refusal(exchange: Exchange, response: falcon.asgi.Response, refusal: Refusal) -> None:
     """Turn an answer into an error, whatever it was before."""
     exchange.refusal = refusal
-    for name in ("allow", "etag", "location"):
+    for name in ("allow", "content-length", "etag", "location"):
         response.delete_header(name)
     response.stream = None
     detail = refusal.detail

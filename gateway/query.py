@@ -118,17 +118,23 @@ def page_of(parameters: dict[str, str], limits: FilterLimits) -> Page:
     return Page(
         filter=checked_filter(parameters.get("filter"), limits),
         start_index=min(max(_integer(parameters, "startIndex", 1, "invalidValue"), 1), _MAX_START_INDEX),
-        count=min(
-            max(
-                _integer(parameters, "count", DEFAULT_PAGE_SIZE, "invalidValue" if cursor is None else "invalidCount"),
-                0,
-            ),
-            MAX_PAGE_SIZE,
-        ),
+        count=_count(parameters, by_cursor=cursor is not None),
         cursor=cursor,
         sort_by=parameters.get("sortby", "").strip(),
         descending=order == "descending",
     )
+
+
+def _count(parameters: dict[str, str], *, by_cursor: bool) -> int:
+    """Return how many resources are wanted, never more than a page holds.
+
+    By index a negative number is 0, which asks for the total (RFC 7644 §3.4.2.4); by cursor it has to be positive
+    (RFC 9865 §2), or the next page would never come.
+    """
+    count = _integer(parameters, "count", DEFAULT_PAGE_SIZE, "invalidCount" if by_cursor else "invalidValue")
+    if by_cursor and count < 1:
+        raise Refusal(400, f"count must be 1 to {MAX_PAGE_SIZE} with a cursor", "invalidCount")
+    return min(max(count, 0), MAX_PAGE_SIZE)
 
 
 def checked_filter(text: str | None, limits: FilterLimits) -> str:

@@ -14,7 +14,7 @@ from rollcall.directory.v1.group_pb2 import Group, Member, MemberList, MemberTyp
 from rollcall.directory.v1.user_pb2 import MembershipType, User
 
 from chassis.scim_message import document_to_message, message_to_document
-from scim.schemas import GROUP, USER, schemas_of
+from scim.schemas import ENTERPRISE_USER_URN, GROUP, USER, schemas_of
 
 LIST_RESPONSE_URN = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
@@ -51,9 +51,11 @@ def to_members(document: Mapping[str, Any]) -> MemberList | None:
         return None
     return MemberList(
         members=[
-            Member(value=member["value"], type=_MEMBER_TYPES.get(member["type"].lower()))
-            if "type" in member
-            else Member(value=member["value"])
+            Member(
+                value=member["value"],
+                type=_MEMBER_TYPES.get(member["type"].lower()) if "type" in member else None,
+                display=member.get("display"),
+            )
             for member in members
         ]
     )
@@ -63,6 +65,10 @@ def user_resource(user: User, base_url: str) -> dict[str, Any]:
     """Return the SCIM resource of a user; `base_url` is that of the connection."""
     document = message_to_document(user)
     resource = {"schemas": schemas_of(USER, document), "id": user.id, **document}
+    if user.enterprise.manager.id:
+        # A manager who is a user of the connection; a reference that the client sent stays as sent.
+        manager = document[ENTERPRISE_USER_URN]["manager"]
+        manager.setdefault("$ref", user_location(user.enterprise.manager.id, base_url))
     if user.groups:
         resource["groups"] = [
             {

@@ -44,6 +44,12 @@ class GatewaySettings(ProcessSettings):
     max_group_body_bytes: int = Field(default=8 * _MEBIBYTE, ge=1024, le=16 * _MEBIBYTE)
     """The same for groups, whose PUT carries every member; 8 MiB hold about 60,000."""
 
+    max_bulk_body_bytes: int = Field(default=4 * _MEBIBYTE, ge=1024, le=8 * _MEBIBYTE)
+    """How long the body of a bulk request may be, in bytes: `maxPayloadSize`; beyond it is 413."""
+
+    max_bulk_operations: int = Field(default=1000, ge=1, le=1000)
+    """How many operations a bulk request may have: `maxOperations`; beyond it is 413. The directory takes 1,000."""
+
     max_json_depth: int = Field(default=20, ge=5, le=200)
     """How many objects and lists may stand in one another in a body."""
 

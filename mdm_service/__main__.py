@@ -1,5 +1,9 @@
-"""The MDM process: `python -m mdm_service serve` or `migrate`."""
+"""The MDM process: `python -m mdm_service serve`, `migrate` or `resend`.
 
+`resend` is for a stream that was lost: commands that no device has reported on are published once more.
+"""
+
+import asyncio
 import sys
 
 import uvloop
@@ -7,25 +11,29 @@ import uvloop
 from chassis import logging as process_logging
 from chassis import migrations
 from chassis.auth import CredentialsFileError
-from chassis.database import DatabaseUnavailable
+from chassis.database import Database, DatabaseUnavailable
 from chassis.migrations import SchemaMismatch
+from mdm_service import repository
 from mdm_service.server import serve
 from mdm_service.settings import DatabaseSettings, MdmSettings
 from mdm_service.tables import MIGRATIONS
 
-USAGE = "usage: python -m mdm_service serve|migrate"
+USAGE = "usage: python -m mdm_service serve|migrate|resend"
 
 
 def main(arguments: list[str]) -> int:
     """Run a command; answers the exit code: 0 done, 1 refused with one clear line, 2 usage or settings."""
-    if arguments not in (["serve"], ["migrate"]):
+    if arguments not in (["serve"], ["migrate"], ["resend"]):
         print(USAGE, file=sys.stderr)
         return 2
     try:
-        if arguments == ["migrate"]:
+        if arguments != ["serve"]:
             settings = DatabaseSettings.load()
             process_logging.configure("mdm", level=settings.log_level, format=settings.log_format)
-            migrations.upgrade(settings.database_url, MIGRATIONS)
+            if arguments == ["migrate"]:
+                migrations.upgrade(settings.database_url, MIGRATIONS)
+            else:
+                print(f"{asyncio.run(resend(settings))} commands will be published once more")
         else:
             serving = MdmSettings.load()
             process_logging.configure("mdm", level=serving.log_level, format=serving.log_format)
@@ -34,6 +42,19 @@ def main(arguments: list[str]) -> int:
         print(f"rollcall: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+async def resend(settings: DatabaseSettings) -> int:
+    """Have the commands that no device has reported on published once more; return how many.
+
+    Raises DatabaseUnavailable.
+    """
+    db = Database(settings.database_url, name="mdm", readers=1)
+    await db.start()
+    try:
+        return await db.write(repository.resend_pending_commands)
+    finally:
+        await db.stop()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,38 @@
-"""Consequences of events: what became of an employee or a device, on the way to its effect row."""
+"""Consequences of events: what became of an employee or a device, and its effect row."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rollcall.delivery.v1 import delivery_service_pb2
 
+from chassis import effects
+from chassis.consumer import Event
+from chassis.database import Transaction
+from mdm_service import tables
 from mdm_service.domain import deactivation
+
+
+class Subject(Protocol):
+    """Whom an effect is about; all but the workspace may be empty."""
+
+    @property
+    def workspace_id(self) -> str:
+        """The workspace."""
+
+    @property
+    def connection_id(self) -> str:
+        """The connection."""
+
+    @property
+    def user_id(self) -> str:
+        """The directory user."""
+
+    @property
+    def user_name(self) -> str:
+        """The userName that the user has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +76,35 @@ class Consequence:
             target_name=planned.target_name,
             before=before,
             after=after,
+        )
+
+
+def record_all(
+    tx: Transaction,
+    event: Event,
+    subject: Subject,
+    rule: str,
+    rule_version: int,
+    consequences: Iterable[Consequence],
+) -> None:
+    """Write an effect for each consequence of an event, about a user of a connection or about a whole workspace."""
+    for consequence in consequences:
+        effects.record(
+            tx,
+            tables.Effect,
+            event,
+            workspace_id=subject.workspace_id,
+            connection_id=subject.connection_id,
+            user_id=subject.user_id,
+            user_name=subject.user_name,
+            rule=rule,
+            rule_version=rule_version,
+            target_kind=delivery_service_pb2.TargetKind.Name(consequence.target_kind).removeprefix("TARGET_KIND_"),
+            target_id=consequence.target_id,
+            target_name=consequence.target_name,
+            action=consequence.action,
+            before=consequence.before,
+            after=consequence.after,
+            outcome=delivery_service_pb2.Outcome.Name(consequence.outcome).removeprefix("OUTCOME_"),
+            reason=consequence.reason,
         )

@@ -5,20 +5,17 @@ refreshes the projection of the user from the full state that the event carries,
 and leaves an effect for every target. Events of other portals have no consequence here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
-from rollcall.delivery.v1 import delivery_service_pb2
 from rollcall.directory.v1 import connection_service_pb2, directory_service_pb2, events_pb2, user_pb2
 from rollcall.mdm.v1 import mdm_service_pb2
 
-from chassis import effects
 from chassis.consumer import Event, RepairUnit
 from chassis.database import Transaction
-from mdm_service import devices, employees, repository, tables
-from mdm_service.consequences import Consequence
+from mdm_service import closures, employees, repository
+from mdm_service.consequences import record_all
 from mdm_service.directory import Directory
-from mdm_service.domain import deactivation
 from mdm_service.employees import Account
 from mdm_service.errors import DirectoryUnavailable
 
@@ -28,7 +25,6 @@ PORTAL = "MDM"
 ON_CREATE = "on_create"
 ON_DEACTIVATE = "on_deactivate"
 FOLLOW_USER = "follow_user"
-WORKSPACE_DELETED = "workspace_deleted"
 
 
 def on_user_created(tx: Transaction, event: Event) -> None:
@@ -96,7 +92,7 @@ def on_connection_deleted(tx: Transaction, event: Event) -> None:
 
 
 def on_workspace_deleted(tx: Transaction, event: Event) -> None:
-    """Remove the workspace's devices from management, with commands, and delete everything else of the workspace."""
+    """Close the workspace: its devices leave management, with commands, then all else of it goes, in the background."""
     message = event.message
     assert isinstance(message, events_pb2.WorkspaceDeleted)
     _closed(tx, event, message.origin.workspace_id)
@@ -201,6 +197,39 @@ def _reconcile(tx: Transaction, event: Event, account: Account) -> None:
         _changed(tx, event, account)
 
 
+def restore_user(tx: Transaction, event: Event, account: Account) -> None:
+    """Bring a user to what the directory says it is now."""
+    _reconcile(tx, event, account)
+
+
+def provide_again(tx: Transaction, event: Event, account: Account) -> None:
+    """Give a user, whose employee was lost, one as for a new user."""
+    _appeared(tx, event, account)
+
+
+def reactivate_again(tx: Transaction, event: Event, account: Account) -> None:
+    """Restore the employee of an active user, whose reactivation shows that it never was."""
+    _returned(tx, event, account)
+
+
+def offboard_again(tx: Transaction, event: Event, account: Account) -> None:
+    """Do what the rules say of an inactive user, whose employee shows that it never was done."""
+    _left(tx, event, account)
+
+
+def restore_connection(tx: Transaction, origin: events_pb2.Origin, *, enabled: bool) -> None:
+    """Bring a connection to what the directory says it is now."""
+    _connected(tx, origin, enabled=enabled)
+
+
+def remove_gone(tx: Transaction, event: Event, origin: events_pb2.Origin) -> None:
+    """Remove what is kept of a user or a connection that the directory has no more, be it an employee alone."""
+    if event.aggregate_kind == "user" and repository.user(tx, event.connection_id, event.aggregate_id) is None:
+        _gone(tx, event, Account.of_user(origin, user_pb2.User(id=event.aggregate_id)))
+    else:
+        _reconcile_gone(tx, event)
+
+
 def _reconcile_gone(tx: Transaction, event: Event) -> None:
     if event.aggregate_kind == "connection":
         repository.forget_connection(tx, event.aggregate_id)
@@ -247,7 +276,7 @@ def _returned(tx: Transaction, event: Event, account: Account) -> None:
         obstacle = _provide(tx, event, account, "")
     else:
         rules = repository.rules(tx, account.connection_id)
-        _record(tx, event, account, ON_CREATE, rules.rule_version, [employees.restore(tx, employee)])
+        record_all(tx, event, account, ON_CREATE, rules.rule_version, [employees.restore(tx, employee)])
         obstacle = _follow(tx, event, account, employee, known)
     _project(tx, account, obstacle)
 
@@ -264,7 +293,7 @@ def _provide(tx: Transaction, event: Event, account: Account, obstacle: str) -> 
     provided, found = employees.provide(tx, account, rules, event.time)
     # An attempt that meets the obstacle of the attempt before is no news.
     if not (found and found == obstacle):
-        _record(tx, event, account, ON_CREATE, rules.rule_version, [provided])
+        record_all(tx, event, account, ON_CREATE, rules.rule_version, [provided])
     return found
 
 
@@ -278,7 +307,7 @@ def _follow(
     consequences, obstacle = employees.follow(tx, account, employee)
     if known is not None and obstacle and (known.obstacle, known.email) == (obstacle, account.email):
         consequences = [consequence for consequence in consequences if consequence.reason != obstacle]
-    _record(tx, event, account, FOLLOW_USER, 0, consequences)
+    record_all(tx, event, account, FOLLOW_USER, 0, consequences)
     return obstacle
 
 
@@ -286,7 +315,7 @@ def _offboard(tx: Transaction, event: Event, account: Account) -> mdm_service_pb
     rules = repository.rules(tx, account.connection_id)
     employee = repository.lock_employee_of_user(tx, account.workspace_id, account.user_id)
     consequences, left = employees.offboard(tx, account.workspace_id, employee, rules, event.time)
-    _record(tx, event, account, ON_DEACTIVATE, rules.rule_version, consequences)
+    record_all(tx, event, account, ON_DEACTIVATE, rules.rule_version, consequences)
     return left
 
 
@@ -306,19 +335,9 @@ def _project(tx: Transaction, account: Account, obstacle: str) -> None:
 
 
 def _closed(tx: Transaction, event: Event, workspace_id: str) -> None:
+    # Nothing can be created in it from now on; it is emptied in the background, for it may hold any number of devices.
     repository.close_workspace(tx, workspace_id)
-    consequences = []
-    for device in repository.enrolled_devices(tx, workspace_id):
-        planned = deactivation.PlannedEffect(
-            action=deactivation.REMOVE_DEVICE,
-            target_kind=delivery_service_pb2.TARGET_KIND_DEVICE,
-            target_id=device.device_id,
-            target_name=device.serial,
-            assignment_epoch=device.assignment_epoch,
-        )
-        consequences.append(devices.carry_out(tx, device, planned, event.time))
-    _record(tx, event, Account(workspace_id=workspace_id), WORKSPACE_DELETED, 0, consequences)
-    repository.empty_workspace(tx, workspace_id)
+    closures.begin(tx, event, workspace_id)
 
 
 def _connected(tx: Transaction, origin: events_pb2.Origin, *, enabled: bool) -> None:
@@ -326,33 +345,3 @@ def _connected(tx: Transaction, origin: events_pb2.Origin, *, enabled: bool) -> 
     # A workspace that is gone stays gone, whatever arrives late of its connections.
     if repository.workspace_is_known(tx, origin.workspace_id):
         repository.save_connection(tx, origin.connection_id, origin.workspace_id, enabled=enabled)
-
-
-def _record(
-    tx: Transaction,
-    event: Event,
-    account: Account,
-    rule: str,
-    rule_version: int,
-    consequences: Iterable[Consequence],
-) -> None:
-    for consequence in consequences:
-        effects.record(
-            tx,
-            tables.Effect,
-            event,
-            workspace_id=account.workspace_id,
-            connection_id=account.connection_id,
-            user_id=account.user_id,
-            user_name=account.user_name,
-            rule=rule,
-            rule_version=rule_version,
-            target_kind=delivery_service_pb2.TargetKind.Name(consequence.target_kind).removeprefix("TARGET_KIND_"),
-            target_id=consequence.target_id,
-            target_name=consequence.target_name,
-            action=consequence.action,
-            before=consequence.before,
-            after=consequence.after,
-            outcome=delivery_service_pb2.Outcome.Name(consequence.outcome).removeprefix("OUTCOME_"),
-            reason=consequence.reason,
-        )

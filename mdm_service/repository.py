@@ -25,6 +25,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -41,6 +42,7 @@ def _table(model: type[tables.MdmTable]) -> Table:
 
 
 _workspaces = _table(tables.Workspace)
+_closures = _table(tables.WorkspaceClosure)
 _connections = _table(tables.Connection)
 _users = _table(tables.User)
 _rules = _table(tables.Rules)
@@ -50,6 +52,8 @@ _devices = _table(tables.Device)
 _commands = _table(tables.DeviceCommand)
 _segments = _table(tables.Segment)
 _segment_devices = _table(tables.SegmentDevice)
+_effects = _table(tables.Effect)
+_outbox = _table(tables.Outbox)
 _grants = _table(tables.SegmentGrant)
 
 
@@ -90,6 +94,61 @@ def remember_workspace(tx: Transaction, workspace_id: str) -> None:
 def close_workspace(tx: Transaction, workspace_id: str) -> None:
     """Keep that a workspace is gone; nothing can be created in it from now on."""
     tx.execute(_CLOSE_WORKSPACE[tx.dialect], {"workspace_id": workspace_id, "deleted": True})
+
+
+_PUT_CLOSURE = {name: into.on_conflict_do_nothing() for name, into in _inserts(_closures).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceClosure:
+    """A workspace that is to be emptied, and the event that closed it."""
+
+    workspace_id: str
+    event_id: str
+    event_type: str
+    request_id: str
+    traceparent: str
+    version: int
+    repair: bool
+    closed_at: datetime
+
+
+def put_closure(tx: Transaction, closure: WorkspaceClosure) -> None:
+    """Keep that a workspace is to be emptied; the first event that says so stands."""
+    tx.execute(
+        _PUT_CLOSURE[tx.dialect], {field.name: getattr(closure, field.name) for field in fields(WorkspaceClosure)}
+    )
+
+
+def first_closure(tx: Transaction) -> str | None:
+    """Find a workspace that is to be emptied, whichever it is: the closer serves all."""
+    statement = select(_closures.c.workspace_id).order_by(_closures.c.workspace_id).limit(1)
+    return tx.execute(statement).scalar_one_or_none()
+
+
+def lock_closure(tx: Transaction, workspace_id: str) -> WorkspaceClosure | None:
+    """Read what closed a workspace and hold the row; None: it is emptied, or was never closed."""
+    columns = (_closures.c[field.name] for field in fields(WorkspaceClosure))
+    statement = select(*columns).where(_closures.c.workspace_id == workspace_id).with_for_update()
+    row = tx.execute(statement).one_or_none()
+    return None if row is None else WorkspaceClosure(*tuple(row))
+
+
+def delete_closure(tx: Transaction, workspace_id: str) -> None:
+    """Keep that a workspace is emptied."""
+    tx.execute(delete(_closures).where(_closures.c.workspace_id == workspace_id))
+
+
+def living_workspaces(tx: Transaction) -> list[str]:
+    """List the workspaces that are not known to be gone: for a comparison of all."""
+    statement = select(_workspaces.c.workspace_id).where(_workspaces.c.deleted.is_(False))
+    return list(tx.execute(statement.order_by(_workspaces.c.workspace_id)).scalars())
+
+
+def delete_employees(tx: Transaction, workspace_id: str, limit: int) -> int:
+    """Delete at most `limit` employees of a workspace that is gone; answers how many."""
+    first = select(_employees.c.employee_id).where(_employees.c.workspace_id == workspace_id).limit(limit)
+    return tx.execute(delete(_employees).where(_employees.c.employee_id.in_(first.scalar_subquery()))).rowcount
 
 
 def empty_workspace(tx: Transaction, workspace_id: str) -> None:
@@ -182,6 +241,47 @@ def delete_user(tx: Transaction, connection_id: str, user_id: str) -> None:
     tx.execute(delete(_users).where(_users.c.connection_id == connection_id, _users.c.user_id == user_id))
 
 
+def user_ids(tx: Transaction, connection_id: str) -> list[str]:
+    """List the users of a connection that are projected or that an employee follows, in the order of their ids."""
+    projected = select(_users.c.user_id).where(_users.c.connection_id == connection_id)
+    followed = select(_employees.c.user_id).where(
+        _employees.c.connection_id == connection_id, _employees.c.user_id.is_not(None)
+    )
+    return sorted(tx.execute(union(projected, followed)).scalars())
+
+
+def projected_connections(tx: Transaction) -> list[tuple[str, str]]:
+    """List id and workspace of every connection that is projected: for a comparison of all."""
+    statement = select(_connections.c.connection_id, _connections.c.workspace_id)
+    return [
+        (row.connection_id, row.workspace_id) for row in tx.execute(statement.order_by(_connections.c.connection_id))
+    ]
+
+
+def connection_enabled(tx: Transaction, connection_id: str) -> bool | None:
+    """Say whether a connection is enabled; None when it is not projected."""
+    statement = select(_connections.c.enabled).where(_connections.c.connection_id == connection_id)
+    return tx.execute(statement).scalar_one_or_none()
+
+
+def last_effect(
+    tx: Transaction, workspace_id: str, user_id: str, *, rule: str = "", actions: Sequence[str] = ()
+) -> tuple[str, str, str]:
+    """Read action, outcome and reason of the newest effect on a user: of a rule, or applied and of some actions.
+
+    All of them are empty when there is none.
+    """
+    statement = select(_effects.c.action, _effects.c.outcome, _effects.c.reason).where(
+        _effects.c.workspace_id == workspace_id, _effects.c.user_id == user_id
+    )
+    if rule:
+        statement = statement.where(_effects.c.rule == rule)
+    if actions:
+        statement = statement.where(_effects.c.action.in_(actions), _effects.c.outcome == "APPLIED")
+    row = tx.execute(statement.order_by(_effects.c.effect_id.desc()).limit(1)).first()
+    return ("", "", "") if row is None else (row.action, row.outcome, row.reason)
+
+
 # Rules ----------------------------------------------------------------------------------------------------------------
 
 _UPSERT_RULES = {
@@ -260,11 +360,10 @@ _EMPLOYEE_BY_EMAIL = select(_employees).where(
     _employees.c.workspace_id == bindparam("workspace_id"), _employees.c.email_key == bindparam("email_key")
 )
 _LOCK_EMPLOYEE_BY_EMAIL = _EMPLOYEE_BY_EMAIL.with_for_update()
-_LOCK_EMPLOYEE_OF_USER = (
-    select(_employees)
-    .where(_employees.c.workspace_id == bindparam("workspace_id"), _employees.c.user_id == bindparam("user_id"))
-    .with_for_update()
+_EMPLOYEE_OF_USER = select(_employees).where(
+    _employees.c.workspace_id == bindparam("workspace_id"), _employees.c.user_id == bindparam("user_id")
 )
+_LOCK_EMPLOYEE_OF_USER = _EMPLOYEE_OF_USER.with_for_update()
 _LIVING_USER = select(_users.c.active).where(
     _users.c.workspace_id == bindparam("workspace_id"), _users.c.user_id == bindparam("user_id")
 )
@@ -307,6 +406,12 @@ def employee_by_email(tx: Transaction, workspace_id: str, email_key: str) -> mdm
 def lock_employee_by_email(tx: Transaction, workspace_id: str, email_key: str) -> mdm_service_pb2.Employee | None:
     """Read an employee by e-mail address and hold the row: no device comes to the employee meanwhile."""
     row = tx.execute(_LOCK_EMPLOYEE_BY_EMAIL, {"workspace_id": workspace_id, "email_key": email_key}).one_or_none()
+    return None if row is None else _employee_message(row)
+
+
+def employee_of_user(tx: Transaction, workspace_id: str, user_id: str) -> mdm_service_pb2.Employee | None:
+    """Read the employee that follows a user."""
+    row = tx.execute(_EMPLOYEE_OF_USER, {"workspace_id": workspace_id, "user_id": user_id}).one_or_none()
     return None if row is None else _employee_message(row)
 
 
@@ -498,12 +603,12 @@ def devices(
     return [_device_message(row) for row in tx.execute(statement)]
 
 
-def enrolled_devices(tx: Transaction, workspace_id: str) -> list[mdm_service_pb2.Device]:
-    """List every enrolled device of a workspace in the order of their ids."""
+def enrolled_devices(tx: Transaction, workspace_id: str, limit: int) -> list[mdm_service_pb2.Device]:
+    """List the first enrolled devices of a workspace in the order of their ids, at most `limit`."""
     statement = _DEVICE_WITH_OWNER.where(
         _devices.c.workspace_id == workspace_id, _devices.c.state == literal(ENROLLED)
     ).order_by(_devices.c.device_id)
-    return [_device_message(row) for row in tx.execute(statement)]
+    return [_device_message(row) for row in tx.execute(statement.limit(limit))]
 
 
 def devices_with_policy(tx: Transaction, workspace_id: str, policy_id: str, limit: int) -> list[str]:
@@ -654,6 +759,23 @@ def commands(
         statement = statement.where(_commands.c.version < before)
     statement = statement.order_by(_commands.c.version.desc()).limit(limit)
     return [(row.version, _command_message(row)) for row in tx.execute(statement)]
+
+
+def resend_pending_commands(tx: Transaction) -> int:
+    """Have the outbox send the commands again that no device has reported on, of every workspace; answers how many."""
+    pending = select(_commands.c.device_id, _commands.c.version).where(
+        _commands.c.state == literal(mdm_service_pb2.DEVICE_COMMAND_STATE_PENDING)
+    )
+    statement = (
+        update(_outbox)
+        .where(
+            _outbox.c.sent_at.is_not(None),
+            _outbox.c.aggregate_kind == "device",
+            tuple_(_outbox.c.aggregate_id, _outbox.c.version).in_(pending),
+        )
+        .values(sent_at=None, stream_sequence=None)
+    )
+    return tx.execute(statement).rowcount
 
 
 def _command_message(row: Row[Any]) -> mdm_service_pb2.DeviceCommand:

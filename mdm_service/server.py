@@ -19,11 +19,13 @@ from chassis.consumer import Consumer, prune_inbox
 from chassis.database import Database, is_transient
 from chassis.delivery_servicer import DeliveryServicer
 from chassis.grpc_server import ErrorInterceptor
+from chassis.reconcile import Reconciler
 from chassis.relay import Relay
 from chassis.streams import NatsSettings, StreamSettings
-from mdm_service import access, command_events, provisioning
+from mdm_service import access, closures, command_events, provisioning
 from mdm_service.directory import Directory
 from mdm_service.errors import DOMAIN
+from mdm_service.reconcile import MdmView
 from mdm_service.servicers.mdm import MdmServicer
 from mdm_service.settings import MdmSettings
 from mdm_service.tables import DELIVERY, MIGRATIONS, Outbox
@@ -111,7 +113,8 @@ class MdmServer:
     def register(self, server: grpc.aio.Server) -> None:
         """Add the services to a server."""
         mdm = MdmServicer(self.db, self.directory)
-        delivery = DeliveryServicer(self.db, DELIVERY, self.consumer)
+        reconciler = Reconciler(self.db, DELIVERY, self.consumer, MdmView(self.db, self.directory))
+        delivery = DeliveryServicer(self.db, DELIVERY, self.consumer, reconciler)
         # The generated functions have no types.
         mdm_service_pb2_grpc.add_MdmServiceServicer_to_server(mdm, server)  # type: ignore[no-untyped-call]
         delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery, server)  # type: ignore[no-untyped-call]
@@ -119,7 +122,7 @@ class MdmServer:
     @property
     def background(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """The work beside the calls."""
-        return (self.consumer.run, self._relay, self._prune)
+        return (self.consumer.run, self._relay, self._prune, lambda: closures.run(self.db))
 
     async def start(self) -> None:
         """Open, serve, and begin the work beside the calls. Raises as `open`, and OSError for an address in use."""

@@ -45,6 +45,22 @@ class Workspace(MdmTable, table=True):
     """Kept after the deletion, so that a late event does not bring the workspace back."""
 
 
+class WorkspaceClosure(MdmTable, table=True):
+    """A workspace that is gone and not emptied yet, and the event that said so; its effects name that one."""
+
+    __tablename__ = "workspace_closures"
+
+    workspace_id: str = Field(sa_type=Text, primary_key=True)
+    event_id: str = Field(sa_type=Text, nullable=False)
+    event_type: str = Field(sa_type=Text, nullable=False)
+    request_id: str = Field(sa_type=Text, nullable=False)
+    traceparent: str = Field(sa_type=Text, nullable=False)
+    version: int = Field(sa_type=BigInteger, nullable=False)
+    repair: bool = Field(sa_type=Boolean, nullable=False)
+    closed_at: datetime = Field(sa_type=UtcDateTime, nullable=False)
+    """The time of the event."""
+
+
 class Connection(MdmTable, table=True):
     """A projection of the directory's MDM connections."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Collection
 from typing import TypeVar
 
 import grpc
@@ -20,6 +20,9 @@ Answer = TypeVar("Answer")
 # Seconds. A question is part of an administrator's command; a snapshot may hold a very large group.
 _QUESTION_DEADLINE = 5.0
 _SNAPSHOT_DEADLINE = 120.0
+# A snapshot of a whole connection is read as slowly as it is repaired.
+_COMPARISON_DEADLINE = 4 * 3600.0
+_PAGE_SIZE = 200
 
 
 class Directory:
@@ -64,6 +67,34 @@ class Directory:
         ]
         return [item.connection_id for item in sorted(living, key=lambda item: (item.state, item.connection_id))]
 
+    async def list_connections(self, portals: Collection[str]) -> list[connections.Connection]:
+        """Returns every connection of some portals, of whichever workspace."""
+        found: list[connections.Connection] = []
+        token = ""
+        while True:
+            request = connections.ListConnectionsRequest(page_size=_PAGE_SIZE, page_token=token)
+            answer = await _ask(self._connections.ListConnections(request, timeout=_QUESTION_DEADLINE))
+            if answer is None:
+                return found
+            found.extend(item for item in answer.connections if portal_name(item) in portals)
+            token = answer.next_page_token
+            if not token:
+                return found
+
+    async def list_workspaces(self) -> set[str]:
+        """Returns the ids of all workspaces."""
+        found: set[str] = set()
+        token = ""
+        while True:
+            request = connections.ListWorkspacesRequest(page_size=_PAGE_SIZE, page_token=token)
+            answer = await _ask(self._connections.ListWorkspaces(request, timeout=_QUESTION_DEADLINE))
+            if answer is None:
+                return found
+            found.update(item.workspace_id for item in answer.workspaces)
+            token = answer.next_page_token
+            if not token:
+                return found
+
     async def find_group(self, connection_id: str, display_name: str) -> Group | None:
         """Returns the group of a display name, compared case-insensitively."""
         quoted = display_name.replace("\\", "\\\\").replace('"', '\\"')
@@ -76,10 +107,19 @@ class Directory:
     async def snapshot(
         self, connection_id: str, kind: directory.ResourceKind, resource_id: str
     ) -> AsyncIterator[directory.StreamSnapshotResponse]:
-        """Streams one resource as it is now; a resource that is gone is a tombstone. Raises `grpc.RpcError`."""
+        """Streams one resource as it is now, or with an empty id all of a kind; what is gone is a tombstone.
+
+        Raises `grpc.RpcError`.
+        """
         request = directory.StreamSnapshotRequest(connection_id=connection_id, kind=kind, id=resource_id)
-        async for item in self._directory.StreamSnapshot(request, timeout=_SNAPSHOT_DEADLINE):
+        deadline = _SNAPSHOT_DEADLINE if resource_id else _COMPARISON_DEADLINE
+        async for item in self._directory.StreamSnapshot(request, timeout=deadline):
             yield item
+
+
+def portal_name(connection: connections.Connection) -> str:
+    """Returns the name of a connection's portal without its prefix."""
+    return connections.Portal.Name(connection.portal).removeprefix("PORTAL_")
 
 
 async def _ask(call: Awaitable[Answer]) -> Answer | None:

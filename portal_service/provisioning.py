@@ -265,6 +265,12 @@ def restore_user(tx: Transaction, event: Event, origin: events_pb2.Origin, user:
         _user_changed(tx, event, rules, user)
 
 
+def repeat_deactivation(tx: Transaction, event: Event, origin: events_pb2.Origin, user: User) -> None:
+    """Applies the rule `on_deactivate` to an inactive user whose account shows that it never was."""
+    if (rules := rules_for(tx, origin)) is not None:
+        _user_deactivated(tx, event, rules, user)
+
+
 def restore_group(
     tx: Transaction, event: Event, origin: events_pb2.Origin, group: Group | None, members: Collection[Member]
 ) -> None:

@@ -31,6 +31,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -63,6 +64,7 @@ _mappings = _table("role_mappings")
 _reviews = _table("role_reviews")
 _publications = _table("publications")
 _audiences = _table("publication_audiences")
+_effects = _table("effects")
 
 
 def _upsert(table: Table, *, keep: Collection[str] = ()) -> Mapping[str, Any]:
@@ -171,6 +173,18 @@ def list_connections(tx: Transaction, workspace_id: str, portal_name: str) -> li
         .order_by(_connections.c.state, _connections.c.connection_id)
     )
     return [row.connection_id for row in found]
+
+
+def list_living_connections(tx: Transaction) -> Sequence[AnyRow]:
+    """Returns every connection that is not known to be deleted, of whichever workspace: for a comparison of all."""
+    statement = select(_connections).where(_connections.c.state != STATE_DELETED)
+    return tx.execute(statement.order_by(_connections.c.connection_id)).all()
+
+
+def list_living_workspaces(tx: Transaction) -> list[str]:
+    """Returns every workspace that is not known to be deleted: for a comparison of all."""
+    statement = select(_workspaces.c.workspace_id).where(_workspaces.c.deleted == false())
+    return [row.workspace_id for row in tx.execute(statement.order_by(_workspaces.c.workspace_id))]
 
 
 def is_workspace_known(tx: Transaction, workspace_id: str) -> bool | None:
@@ -374,6 +388,14 @@ def find_review(tx: Transaction) -> str | None:
     return None if row is None else str(row.connection_id)
 
 
+def is_under_review(tx: Transaction, connection_id: str) -> bool:
+    """Says whether the roles of a connection are being decided again."""
+    return (
+        tx.execute(select(_reviews.c.connection_id).where(_reviews.c.connection_id == connection_id)).first()
+        is not None
+    )
+
+
 def lock_review(tx: Transaction, connection_id: str) -> AnyRow | None:
     """Returns the review of a connection's roles, locked."""
     return tx.execute(select(_reviews).where(_reviews.c.connection_id == connection_id).with_for_update()).first()
@@ -465,6 +487,29 @@ def list_users(tx: Transaction, connection_id: str) -> Sequence[AnyRow]:
     return tx.execute(select(_users).where(_users.c.connection_id == connection_id).order_by(_users.c.id)).all()
 
 
+def list_user_ids(tx: Transaction, connection_id: str) -> list[str]:
+    """Returns the ids of the users of a connection that are known, or that an account follows, in ascending order."""
+    known = select(_users.c.id).where(_users.c.connection_id == connection_id)
+    followed = [
+        select(accounts.table.c.user_id).where(
+            accounts.table.c.connection_id == connection_id, accounts.table.c.user_id != ""
+        )
+        for accounts in (COLLABORATORS, EMPLOYEES)
+    ]
+    return sorted(tx.execute(union(known, *followed)).scalars())
+
+
+def last_outcome(tx: Transaction, workspace_id: str, user_id: str, rule: str) -> str:
+    """Returns how the newest effect of a rule on a user ended; empty: there is none."""
+    found = tx.execute(
+        select(_effects.c.outcome)
+        .where(_effects.c.workspace_id == workspace_id, _effects.c.user_id == user_id, _effects.c.rule == rule)
+        .order_by(_effects.c.effect_id.desc())
+        .limit(1)
+    ).first()
+    return "" if found is None else str(found.outcome)
+
+
 # Groups and membership
 
 _find_group = select(_groups).where(
@@ -513,6 +558,11 @@ def put_group(tx: Transaction, connection_id: str, workspace_id: str, group: Gro
             "first_name_key": name_key,
         },
     )
+
+
+def list_group_ids(tx: Transaction, connection_id: str) -> list[str]:
+    """Returns the ids of the groups of a connection that are known, in ascending order."""
+    return sorted(tx.execute(select(_groups.c.id).where(_groups.c.connection_id == connection_id)).scalars())
 
 
 def delete_group(tx: Transaction, connection_id: str, group_id: str) -> None:
@@ -663,6 +713,7 @@ class Accounts:
         self._by_email = select(table).where(
             table.c.workspace_id == bindparam("workspace_id"), table.c.email_key == bindparam("email_key")
         )
+        self._by_user = by_user
         self._lock_by_user = by_user.with_for_update()
         self._lock_by_email = self._by_email.with_for_update()
         self._insert = {
@@ -681,6 +732,10 @@ class Accounts:
     def lock_follower(self, tx: Transaction, connection_id: str, user_id: str) -> AnyRow | None:
         """Returns the account that follows a user, locked."""
         return tx.execute(self._lock_by_user, {"connection_id": connection_id, "user_id": user_id}).first()
+
+    def find_follower(self, tx: Transaction, connection_id: str, user_id: str) -> AnyRow | None:
+        """Returns the account that follows a user."""
+        return tx.execute(self._by_user, {"connection_id": connection_id, "user_id": user_id}).first()
 
     def insert(self, tx: Transaction, values: Mapping[str, Any]) -> bool:
         """Adds an account; false when the e-mail address was taken in the meantime."""
@@ -716,6 +771,13 @@ class Accounts:
 
 COLLABORATORS = Accounts(_table("collaborators"))
 EMPLOYEES = Accounts(_table("employees"))
+
+
+def count_other_admins(tx: Transaction, workspace_id: str, collaborator_id: str) -> int:
+    """Returns how many ADMINs a workspace has besides one collaborator."""
+    table = COLLABORATORS.table
+    others = and_(table.c.workspace_id == workspace_id, table.c.role == portal.ROLE_ADMIN)
+    return int(tx.execute(select(func.count()).where(others, table.c.id != collaborator_id)).scalar_one())
 
 
 def lock_other_admins(tx: Transaction, workspace_id: str, collaborator_id: str) -> int:

@@ -11,9 +11,9 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
-from chassis.consumer import Event
 from rollcall.portal.v1.portal_service_pb2 import Rules
 
+from chassis.consumer import Event
 from chassis.database import Database, DatabaseUnavailable, Transaction
 from portal_service import repository
 from portal_service.collaborators import decide_roles
@@ -82,7 +82,9 @@ class RoleReviewer:
                 await asyncio.sleep(_BACKOFF_SECONDS)
                 continue
             try:
-                await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
+                # Not wait_for, which in Python 3.11 swallows a cancellation that comes together with the wake-up.
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,13 @@ from chassis.database import Database, DatabaseUnavailable
 from chassis.delivery_servicer import DeliveryServicer
 from chassis.grpc_client import channel
 from chassis.grpc_server import ErrorInterceptor, Server, serve, write_port_file
+from chassis.reconcile import Reconciler
 from chassis.streams import NatsSettings, StreamSettings
 from portal_service.access import SERVICES, method_policy
 from portal_service.directory import Directory
 from portal_service.errors import DOMAIN
 from portal_service.provisioning import HANDLERS
+from portal_service.reconcile import PortalView
 from portal_service.repair import repairer
 from portal_service.reviews import RoleReviewer
 from portal_service.servicers.portal import PortalServicer
@@ -130,7 +133,7 @@ class PortalServer:
             self._db,
             service=PORTAL,
             servers=NatsSettings(settings.nats_url.split(","), options),
-            stream=DIRECTORY_STREAM,
+            stream=dataclasses.replace(DIRECTORY_STREAM, replicas=settings.stream_replicas),
             tables=DELIVERY_TABLES,
             handlers=HANDLERS,
             repair=repairer(directory),
@@ -141,7 +144,8 @@ class PortalServer:
         reviewer = RoleReviewer(self._db)
 
         portal = PortalServicer(self._db, workspaces, directory, reviewer)
-        delivery = DeliveryServicer(self._db, DELIVERY_TABLES, consumer)
+        reconciler = Reconciler(self._db, DELIVERY_TABLES, consumer, PortalView(self._db, directory))
+        delivery = DeliveryServicer(self._db, DELIVERY_TABLES, consumer, reconciler)
 
         def register(server: grpc.aio.Server) -> None:
             add_PortalServiceServicer_to_server(portal, server)  # type: ignore[no-untyped-call]

@@ -42,6 +42,9 @@ class PortalSettings(ProcessSettings):
     provision_streams: bool = False
     """Whether to create the stream and the durable consumers at the start; in production another identity does so."""
 
+    stream_replicas: int = Field(default=1, ge=1, le=5)
+    """Replicas of the stream, where this process creates it; the same as the directory's, or one undoes the other."""
+
     inbox_days: int = Field(default=35, ge=31)
     """Days for which applied events are remembered: longer than the stream keeps them, so none is applied twice."""
 

@@ -10,20 +10,43 @@ ScimError                 any refusal; carries the HTTP status, the scimType and
 └── TooMany               413, no scimType: more operations or member values than one request may carry
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 ERROR_URN = "urn:ietf:params:scim:api:messages:2.0:Error"
 
 
 class ScimError(Exception):
-    """A request that SCIM refuses; `detail` is written for the administrator of the identity provider."""
+    """A request that SCIM refuses; `detail` is written for the administrator of the identity provider.
+
+    `attribute` is the path of the attribute to blame, such as `name.givenName`, where one is; `operation` the number of
+    the PATCH operation, from 1, or 0.
+    """
 
     status: ClassVar[int] = 400
     scim_type: ClassVar[str | None] = None
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, *, attribute: str = "") -> None:
         super().__init__(detail)
         self.detail = detail
+        self.attribute = attribute
+        self.operation = 0
+
+    def within(self, urn: str) -> Self:
+        """Return the error of an attribute of an extension, with the URN before its name."""
+        if not self.attribute or self.attribute.startswith(urn):
+            return self
+        detail = self.detail
+        if detail.startswith(self.attribute):
+            detail = f"{urn}:{detail}"
+        return type(self)(detail, attribute=f"{urn}:{self.attribute}")
+
+    def in_operation(self, number: int) -> Self:
+        """Return the error of the PATCH operation with that number; an operation without one has none to tell."""
+        if not number or self.operation:
+            return self
+        error = type(self)(f"operation {number}: {self.detail}", attribute=self.attribute)
+        error.operation = number
+        return error
 
     def to_body(self) -> dict[str, Any]:
         """Return the SCIM error message; `status` is a string (RFC 7644 §3.12)."""

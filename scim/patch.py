@@ -9,11 +9,21 @@ A group's members are not in its document: `plan_members` takes their changes ou
 a membership change does not depend on the size of the group.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scim.errors import InvalidFilter, InvalidPath, InvalidSyntax, InvalidValue, Mutability, NoTarget, TooMany
+from scim.errors import (
+    InvalidFilter,
+    InvalidPath,
+    InvalidSyntax,
+    InvalidValue,
+    Mutability,
+    NoTarget,
+    ScimError,
+    TooMany,
+)
 from scim.filter import (
     And,
     Comparison,
@@ -27,8 +37,8 @@ from scim.filter import (
 from scim.schemas import GROUP_URN, MEMBERS, Attribute, AttributePath, Resolved, ResourceType, resolve
 from scim.values import (
     check_json,
+    check_name,
     check_required,
-    check_text,
     coerce,
     coerce_complex,
     coerce_members,
@@ -37,6 +47,7 @@ from scim.values import (
     find_key,
     fold,
     identity,
+    misfit,
     settle_elements,
     single_primary,
 )
@@ -55,6 +66,8 @@ class Operation:
     op: str
     path: str | None
     value: Any = None
+    number: int = field(default=0, compare=False)
+    """Its place in the request, from 1, by which errors call it; 0 when it came in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +123,7 @@ def parse_patch(body: object, *, max_operations: int = 100, max_member_values: i
     """
     if not isinstance(body, dict):
         raise InvalidSyntax("a PATCH body must be a JSON object")
-    message = _message(body, ("schemas", "operations"), "the PATCH body")
+    message = _message(body, ("schemas", "operations"))
     schemas = message.get("schemas")
     if schemas is not None and not (isinstance(schemas, list) and all(isinstance(urn, str) for urn in schemas)):
         raise InvalidSyntax("schemas must be a list of URNs")
@@ -121,49 +134,57 @@ def parse_patch(body: object, *, max_operations: int = 100, max_member_values: i
         raise InvalidSyntax("Operations must be a list of at least one operation")
     if len(entries) > max_operations:
         raise TooMany(f"a PATCH may have at most {max_operations} operations, not {len(entries)}")
-    operations = [_parse_operation(entry, number) for number, entry in enumerate(entries, 1)]
+    operations = []
+    for number, entry in enumerate(entries, 1):
+        with _in_operation(number):
+            operations.append(_parse_operation(entry, number))
     members = sum(_member_values(operation) for operation in operations)
     if members > max_member_values:
         raise TooMany(f"a PATCH may carry at most {max_member_values} member values, not {members}")
     return operations
 
 
-def _message(body: dict[str, Any], names: Sequence[str], what: str) -> dict[str, Any]:
+@contextmanager
+def _in_operation(number: int) -> Iterator[None]:
+    """Have errors say which operation they are about."""
+    try:
+        yield
+    except ScimError as error:
+        raise error.in_operation(number) from None
+
+
+def _message(body: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     message: dict[str, Any] = {}
     for key, value in body.items():
         name = key.lower()
         if name in names:
             if name in message:
-                raise InvalidSyntax(f"{name} is given twice in {what}")
+                raise InvalidSyntax(f"{name} is given twice")
             message[name] = value
     return message
 
 
 def _parse_operation(entry: object, number: int) -> Operation:
-    where = f"operation {number}"
     if not isinstance(entry, dict):
-        raise InvalidSyntax(f"{where} must be a JSON object")
-    message = _message(entry, ("op", "path", "value"), where)
+        raise InvalidSyntax("must be a JSON object")
+    message = _message(entry, ("op", "path", "value"))
     op = message.get("op")
     if not isinstance(op, str) or op.lower() not in ("add", "remove", "replace"):
-        raise InvalidSyntax(f"{where}: op must be add, remove or replace")
+        raise InvalidSyntax("op must be add, remove or replace")
     op = op.lower()
     path = message.get("path")
     if path is not None and not isinstance(path, str):
-        raise InvalidPath(f"{where}: path must be a string")
+        raise InvalidPath("path must be a string")
     value = message.get("value")
     if path:
-        try:
-            parse_path(path)
-        except InvalidPath as error:
-            raise InvalidPath(f"{where}: {error.detail}") from None
+        parse_path(path)
     elif op == "remove":
-        raise NoTarget(f"{where}: remove needs a path")
+        raise NoTarget("remove needs a path")
     elif not isinstance(value, dict):
-        raise InvalidValue(f"{where}: without a path the value must be an object of attributes")
+        raise InvalidValue("without a path the value must be an object of attributes")
     if op != "remove" and "value" not in message:
-        raise InvalidValue(f"{where}: {op} needs a value")
-    return Operation(op, path or None, value)
+        raise InvalidValue(f"{op} needs a value")
+    return Operation(op, path or None, value, number)
 
 
 def _member_values(operation: Operation) -> int:
@@ -187,16 +208,18 @@ def apply_patch(
 ) -> dict[str, Any]:
     """Return the document after the operations; the one given is not touched (RFC 7644 §3.5.2).
 
-    `password` is dropped and `schemas` ignored, being computed. null leaves `active` as it is, for a user always has it.
-    Without a path, read-only and unknown attributes are ignored; with one they are Mutability and InvalidPath. Raises NoTarget for a replace that matches nothing and describes nothing to create, Mutability for the
-    removal of a required attribute, InvalidValue for a value that does not fit.
+    `password` is dropped and `schemas` ignored, being computed. null leaves `active` as it is, for a user always has
+    it. Without a path, read-only and unknown attributes are ignored; with one they are Mutability and InvalidPath.
+    Raises NoTarget for a replace that matches nothing and describes nothing to create, Mutability for the removal of a
+    required attribute, InvalidValue for a value that does not fit.
     """
     result = dict(document)
     for operation in operations:
-        if operation.path is None:
-            _apply_values(resource_type, result, operation.op, operation.value)
-        else:
-            _apply_path(resource_type, result, operation.op, parse_path(operation.path), operation.value)
+        with _in_operation(operation.number):
+            if operation.path is None:
+                _apply_values(resource_type, result, operation.op, operation.value)
+            else:
+                _apply_path(resource_type, result, operation.op, parse_path(operation.path), operation.value)
     _settle(resource_type, result, document)
     check_required(resource_type, result)
     return result
@@ -245,7 +268,7 @@ def _apply_values(
 def _apply_path(resource_type: ResourceType, result: dict[str, Any], op: str, path: PatchPath, value: object) -> None:
     resolved, sub_name = _locate(resource_type, result, path.path, path)
     if _is_read_only(resolved, sub_name):
-        raise Mutability(f"{path.path} is read-only")
+        raise Mutability(f"{path.path} is read-only", attribute=str(path.path))
     _apply_resolved(resource_type, result, op, resolved, sub_name, path.value_filter, value)
 
 
@@ -253,6 +276,11 @@ def _locate(
     resource_type: ResourceType, result: Mapping[str, Any], target: AttributePath, path: PatchPath
 ) -> tuple[Resolved, str | None]:
     """Return the attribute that a path denotes and the name of its sub-attribute, if any. Raises InvalidPath."""
+    if target.schema is None and resource_type.attribute(target.attribute) is None:
+        # Entra ID's older dialect leaves the URN of an extension out: path `manager`.
+        owner = next((s for s in resource_type.extensions if target.attribute.lower() in s.lookup), None)
+        if owner is not None:
+            target = AttributePath(owner.id, target.attribute, target.sub_attribute)
     resolved = resolve(resource_type, target, known_urns=[key for key in result if ":" in key])
     attribute = resolved.attribute
     depth = 1 if resolved.extension is None else 2
@@ -302,12 +330,15 @@ def _apply_resolved(
             _apply_values(resource_type, result, op, value, nested=True)
         return
     container = dict(result.get(extension, ()))
-    if resolved.bare_urn:
-        _change_extension(resource_type, container, extension, op, value)
-    elif resolved.attribute is not None:
-        _change_declared(container, resolved.attribute, sub_name, value_filter, op, value)
-    else:
-        _change_undeclared(container, resolved.keys[1], sub_name, value_filter, op, value)
+    try:
+        if resolved.bare_urn:
+            _change_extension(resource_type, container, extension, op, value)
+        elif resolved.attribute is not None:
+            _change_declared(container, resolved.attribute, sub_name, value_filter, op, value)
+        else:
+            _change_undeclared(container, resolved.keys[1], sub_name, value_filter, op, value)
+    except ScimError as error:
+        raise error.within(extension) from None
     if container:
         result[extension] = container
     else:
@@ -324,7 +355,7 @@ def _change_extension(
     if value is None or value == []:
         return
     if not isinstance(value, dict):
-        raise InvalidValue(f"{extension} must be an object")
+        raise misfit(extension, "must be an object")
     schema = resource_type.extension_lookup.get(extension.lower())
     for name, item in value.items():
         attribute = None if schema is None else schema.lookup.get(name) or schema.lookup.get(name.lower())
@@ -362,7 +393,7 @@ def _change_declared(
     elif op == "remove":
         after = _without(attribute, before, value)
         if after is None and attribute.required:
-            raise Mutability(f"{name} is required and cannot be removed")
+            raise Mutability(f"{name} is required and cannot be removed", attribute=name)
     elif attribute.multi_valued:
         after = _extended(attribute, before or [], value) if op == "add" else coerce(attribute, value)
     elif attribute.type == "complex":
@@ -381,7 +412,7 @@ def _coerce_selected(attribute: Attribute, sub_name: str | None, value: object) 
         return coerce_simple(attribute.lookup[sub_name], value, f"{attribute.name}.")
     if isinstance(value, list):
         if len(value) > 1:
-            raise InvalidValue(f"{attribute.name} with a value filter takes one value, not {len(value)}")
+            raise misfit(attribute.name, f"with a value filter takes one value, not {len(value)}")
         value = value[0] if value else None
     return None if value is None else coerce_complex(attribute, value)
 
@@ -403,7 +434,7 @@ def _change_matching(
     """
     matched = [i for i, element in enumerate(elements) if matches_element(value_filter, attribute, element)]
     if attribute is MEMBERS and op != "remove" and matched:
-        raise Mutability("a member can be added or removed, not changed")
+        raise Mutability("a member can be added or removed, not changed", attribute="members")
     if new is None:
         if op == "add":
             return elements
@@ -417,7 +448,7 @@ def _change_matching(
     if not matched:
         described = _described(attribute, value_filter)
         if described is None:
-            raise NoTarget(f"no value of {name} satisfies the filter")
+            raise NoTarget(f"no value of {name} satisfies the filter", attribute=name)
         changed.append(described)
         matched = [len(elements)]
         whole = False
@@ -469,10 +500,10 @@ def _described(attribute: Attribute | None, value_filter: Filter) -> dict[str, A
 def _change_sub_attribute(attribute: Attribute, before: Any, sub_name: str, new: Any) -> Any:
     """Set or unset a sub-attribute, in every element where the attribute is multi-valued."""
     if attribute is MEMBERS:
-        raise Mutability("a member can be added or removed, not changed")
+        raise Mutability("a member can be added or removed, not changed", attribute="members")
     if not attribute.multi_valued:
         element = _with_sub(attribute.name, before or {}, sub_name, new)
-        return _without_stale_reference(before or {}, element, {sub_name})
+        return _without_stale_reference(before or {}, element, (sub_name,))
     if not before:
         return before if new is None else [{sub_name: new}]
     elements = [_with_sub(attribute.name, element, sub_name, new) for element in before]
@@ -482,9 +513,20 @@ def _change_sub_attribute(attribute: Attribute, before: Any, sub_name: str, new:
 def _without_stale_reference(
     before: Mapping[str, Any], after: dict[str, Any], written: Iterable[str]
 ) -> dict[str, Any]:
-    """Drop a `$ref` that belonged to another `value`."""
-    if "$ref" in after and "$ref" not in written and before.get("value") != after.get("value"):
-        del after["$ref"]
+    """Drop a `$ref` that belonged to another `value`, or a `value` that belonged to another `$ref`.
+
+    The two name one resource (RFC 7643 §2.4); clients write either, or one after the other.
+    """
+    value, reference = after.get("value"), after.get("$ref")
+    if reference is None:
+        return after
+    if "$ref" not in written:
+        if "value" in before and before["value"] != value:
+            del after["$ref"]
+    elif value is not None and "value" not in written and reference != before.get("$ref"):
+        _, _, last = reference.rstrip("/").rpartition("/")
+        if last != value:
+            del after["value"]
     return after
 
 
@@ -550,7 +592,7 @@ def _change_undeclared(
     value: object,
 ) -> None:
     """Apply one operation to an attribute that no schema declares; the value it has tells what can be done."""
-    key = find_key(container, name) or check_text(name, "an attribute name")
+    key = find_key(container, name) or check_name(name)
     before = container.get(key)
     new = None if op == "remove" or value == [] else check_json(value, name)
     if op == "add" and new is None:
@@ -587,12 +629,14 @@ def plan_members(operations: Iterable[Operation]) -> tuple[list[Operation], list
     The changes mean the same as the operations applied in order, so the list of members is never needed. Neighbouring
     additions, and neighbouring removals, come as one. Null under `members` without a path changes nothing. Raises
     Mutability for a change within a member (its sub-attributes are immutable), save that an unchanged one passes and
-    `display`, which is computed, is ignored; InvalidPath and InvalidValue as `apply_patch`.
+    `display`, which clients send along without meaning a change, is ignored; InvalidPath and InvalidValue as
+    `apply_patch`.
     """
     others: list[Operation] = []
     changes: list[MemberChange] = []
     for operation in operations:
-        rest = _plan(operation, changes)
+        with _in_operation(operation.number):
+            rest = _plan(operation, changes)
         if rest is not None:
             others.append(rest)
     return others, changes
@@ -628,7 +672,7 @@ def _plan(operation: Operation, changes: list[MemberChange], *, nested: bool = F
                 rest[key] = inner.value
         else:
             rest[key] = item
-    return Operation(op, operation.path, rest) if rest else None
+    return replace(operation, value=rest) if rest else None
 
 
 def _plan_list(op: str, value: object, changes: list[MemberChange]) -> None:
@@ -682,7 +726,7 @@ def _plan_selected(op: str, value_filter: Filter, value: object, changes: list[M
         if [member.value for member in members] == list(values):
             _append(changes, MemberAdd(members))
             return
-    raise Mutability("a member can be added or removed, not changed")
+    raise Mutability("a member can be added or removed, not changed", attribute="members")
 
 
 def _plan_sub_attribute(
@@ -700,7 +744,10 @@ def _plan_sub_attribute(
             return
         if (sub.name == "type" and value.lower() == "user") or (sub.name == "$ref" and value.endswith(f"/{values[0]}")):
             return
-    raise Mutability(f"members.{sub.name} is immutable: a member can be added or removed, not changed")
+    raise Mutability(
+        f"members.{sub.name} is immutable: a member can be added or removed, not changed",
+        attribute=f"members.{sub.name}",
+    )
 
 
 def _selected_values(value_filter: Filter) -> tuple[str, ...] | None:

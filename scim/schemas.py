@@ -344,7 +344,11 @@ _GROUP_SCHEMA = Schema(
                     canonical_values=("User", "Group"),
                     description="Kind of the member.",
                 ),
-                Attribute("display", mutability="readOnly", description="Display name of the member."),
+                Attribute(
+                    "display",
+                    mutability="immutable",
+                    description="Name of the member for display; the member's own name where the client gives none.",
+                ),
             ),
         ),
     ),

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from scim.errors import InvalidSyntax, InvalidValue
+from scim.errors import InvalidSyntax, InvalidValue, ScimError
 from scim.schemas import MEMBERS, Attribute, ResourceType, is_attribute_name, is_urn
 
 MAX_JSON_DEPTH = 20
@@ -46,9 +46,9 @@ def check_required(resource_type: ResourceType, document: dict[str, Any]) -> Non
     for attribute in resource_type.required:
         value = document.get(attribute.name)
         if value is None:
-            raise InvalidValue(f"{attribute.name} is required")
+            raise misfit(attribute.name, "is required")
         if isinstance(value, str) and not value.strip():
-            raise InvalidValue(f"{attribute.name} must not be blank")
+            raise misfit(attribute.name, "must not be blank")
 
 
 def _read_core(resource_type: ResourceType, body: dict[str, Any], document: dict[str, Any], *, nested: bool) -> None:
@@ -69,13 +69,13 @@ def _read_core(resource_type: ResourceType, body: dict[str, Any], document: dict
         if coerced is None:
             continue
         if name in document:
-            raise InvalidSyntax(f"{name} is given twice")
+            raise InvalidSyntax(f"{name} is given twice", attribute=name)
         document[name] = coerced
 
 
 def _check_schemas(value: object) -> None:
     if not isinstance(value, list) or not all(isinstance(urn, str) for urn in value):
-        raise InvalidValue("schemas must be a list of URNs")
+        raise misfit("schemas", "must be a list of URNs")
 
 
 def _read_urn(resource_type: ResourceType, key: str, value: object, document: dict[str, Any]) -> None:
@@ -86,7 +86,7 @@ def _read_urn(resource_type: ResourceType, key: str, value: object, document: di
     if not isinstance(value, dict):
         urn, _, name = key.rpartition(":")
         if key.lower() in resource_type.schema_urns or not is_urn(urn):
-            raise InvalidValue(f"{key[:200]} must be an object")
+            raise misfit(key[:200], "must be an object")
         if not is_attribute_name(name):
             return
         value = {name: value}
@@ -106,19 +106,21 @@ def _read_extension(resource_type: ResourceType, urn: str, body: dict[str, Any],
     names = {name.lower() for name in values}
     for key, value in body.items():
         attribute = None if schema is None else schema.lookup.get(key) or schema.lookup.get(key.lower())
-        if value is None:
+        if value is None or (attribute is not None and attribute.mutability == "readOnly"):
             continue
-        if attribute is None:
-            coerced = None if value == [] else check_json(value, key)
-        elif attribute.mutability == "readOnly":
-            continue
-        else:
-            coerced = coerce(attribute, value)
+        try:
+            if attribute is None:
+                coerced = None if value == [] else check_json(value, key)
+            else:
+                coerced = coerce(attribute, value)
+        except ScimError as error:
+            raise error.within(urn) from None
         if coerced is None:
             continue
-        name = check_text(key, "an attribute name") if attribute is None else attribute.name
+        name = check_name(key) if attribute is None else attribute.name
         if name.lower() in names:
-            raise InvalidSyntax(f"{_shown(f'{urn}:{name}')} is given twice")
+            path = _shown(f"{urn}:{name}")
+            raise InvalidSyntax(f"{path} is given twice", attribute=path)
         names.add(name.lower())
         values[name] = coerced
     if values:
@@ -150,13 +152,13 @@ def coerce_simple(attribute: Attribute, value: object, prefix: str = "") -> Any:
         if not isinstance(value, str):
             if value is None or value == []:
                 return None
-            raise InvalidValue(f"{prefix}{attribute.name} must be a string")
+            raise misfit(f"{prefix}{attribute.name}", "must be a string")
         if not value:
             return None
         if "\0" in value or not (value.isascii() or _is_encodable(value)):
-            raise InvalidValue(f"{prefix}{attribute.name} contains a character that cannot be stored")
+            raise misfit(f"{prefix}{attribute.name}", "contains a character that cannot be stored")
         if attribute.type == "binary" and _BASE64.fullmatch(value) is None:
-            raise InvalidValue(f"{prefix}{attribute.name} must be base64")
+            raise misfit(f"{prefix}{attribute.name}", "must be base64")
         return value
     if value is None or value == []:
         return None
@@ -165,22 +167,23 @@ def coerce_simple(attribute: Attribute, value: object, prefix: str = "") -> Any:
             return value
         if isinstance(value, str) and value.lower() in _BOOLEANS:
             return _BOOLEANS[value.lower()]
-        raise InvalidValue(f"{prefix}{attribute.name} must be true or false")
+        raise misfit(f"{prefix}{attribute.name}", "must be true or false")
     if attribute.type == "dateTime":
         if isinstance(value, str) and is_date_time(value):
             return value
-        raise InvalidValue(f"{prefix}{attribute.name} must be a date and time such as 2026-01-31T08:00:00Z")
+        raise misfit(f"{prefix}{attribute.name}", "must be a date and time such as 2026-01-31T08:00:00Z")
     if attribute.type in ("integer", "decimal"):
         if isinstance(value, int if attribute.type == "integer" else (int, float)) and not isinstance(value, bool):
             return check_json(value, attribute.name)
-        raise InvalidValue(f"{prefix}{attribute.name} must be a number")
-    raise InvalidValue(f"{prefix}{attribute.name} cannot be written by itself")
+        raise misfit(f"{prefix}{attribute.name}", "must be a number")
+    raise misfit(f"{prefix}{attribute.name}", "cannot be written by itself")
 
 
 def coerce_complex(attribute: Attribute, value: object) -> dict[str, Any] | None:
     """Return one complex value in canonical form, or None when nothing of it is assigned.
 
-    A string stands for `{"value": string}` where the attribute has that sub-attribute. Raises InvalidValue.
+    A string stands for `{"value": string}` where the attribute has that sub-attribute, and so does a list of
+    one such object, as Entra ID sends a manager. Raises InvalidValue.
     """
     lookup = attribute.lookup
     if not isinstance(value, dict):
@@ -189,7 +192,9 @@ def coerce_complex(attribute: Attribute, value: object) -> dict[str, Any] | None
             return None if simple is None else {"value": simple}
         if value is None or value == []:
             return None
-        raise InvalidValue(f"{attribute.name} must be an object")
+        if isinstance(value, list) and len(value) == 1 and "value" in lookup and not attribute.multi_valued:
+            return coerce_complex(attribute, value[0] if isinstance(value[0], dict) else {"value": value[0]})
+        raise misfit(attribute.name, "must be an object")
     element: dict[str, Any] = {}
     for key, item in value.items():
         sub = lookup.get(key) or lookup.get(key.lower())
@@ -202,7 +207,8 @@ def coerce_complex(attribute: Attribute, value: object) -> dict[str, Any] | None
             if coerced is None:
                 continue
         if sub.name in element:
-            raise InvalidSyntax(f"{attribute.name}.{sub.name} is given twice")
+            path = f"{attribute.name}.{sub.name}"
+            raise InvalidSyntax(f"{path} is given twice", attribute=path)
         element[sub.name] = coerced
     return element or None
 
@@ -273,7 +279,7 @@ def coerce_members(value: object) -> list[dict[str, Any]]:
         if isinstance(item, str):
             item = {"value": item}
         elif not isinstance(item, dict):
-            raise InvalidValue("members must be objects with a value")
+            raise misfit("members", "must be objects with a value")
         member: dict[str, Any] = {}
         for key, text in item.items():
             sub = lookup.get(key) or lookup.get(key.lower())
@@ -281,23 +287,35 @@ def coerce_members(value: object) -> list[dict[str, Any]]:
             if sub is None or coerced is None:
                 continue
             if sub.name in member:
-                raise InvalidSyntax(f"members.{sub.name} is given twice")
+                raise InvalidSyntax(f"members.{sub.name} is given twice", attribute=f"members.{sub.name}")
             member[sub.name] = coerced
         identifier = member.get("value")
         if identifier is None:
             identifier = member.get("$ref", "").rstrip("/").rpartition("/")[2]
             if not identifier:
-                raise InvalidValue("members.value is required")
+                raise misfit("members.value", "is required")
             member["value"] = identifier
         members.setdefault(identifier, member)
     return list(members.values())
 
 
+def misfit(attribute: str, rule: str) -> InvalidValue:
+    """Return the error of a value that breaks a rule of its attribute, which is named by its path."""
+    return InvalidValue(f"{attribute} {rule}", attribute=attribute)
+
+
 def check_text(text: str, what: str) -> str:
     """Return the text; raises InvalidValue when it holds NUL or half a surrogate pair, which no store can keep."""
     if "\0" in text or not (text.isascii() or _is_encodable(text)):
-        raise InvalidValue(f"{what} contains a character that cannot be stored")
+        raise misfit(what, "contains a character that cannot be stored")
     return text
+
+
+def check_name(name: str) -> str:
+    """Return the name of an attribute that no schema declares; raises InvalidValue when it cannot be stored."""
+    if "\0" in name or not (name.isascii() or _is_encodable(name)):
+        raise InvalidValue("an attribute name contains a character that cannot be stored")
+    return name
 
 
 def check_json(value: object, where: str) -> Any:
@@ -320,11 +338,11 @@ def check_json(value: object, where: str) -> Any:
             elif isinstance(item, list):
                 below.extend(item)
             elif isinstance(item, float) and item - item != 0.0:
-                raise InvalidValue(f"{_shown(where)} must be a finite number")
+                raise misfit(_shown(where), "must be a finite number")
         if not below:
             return value
         level = below
-    raise InvalidValue(f"{_shown(where)} nests deeper than {MAX_JSON_DEPTH} levels")
+    raise misfit(_shown(where), f"nests deeper than {MAX_JSON_DEPTH} levels")
 
 
 def find_key(container: Iterable[str], name: str) -> str | None:

@@ -32,6 +32,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.stack import Stack
 
+pytest_plugins = ("tests.conformance.plugin",)
+
 START_SECONDS = 30.0
 
 

@@ -313,9 +313,7 @@ class Stack:
         self._await(name)
 
     def _spawn(self, name: str) -> None:
-        command = self._nats_command() if name == "nats" else [sys.executable, "-m", PACKAGES[name]]
-        if name in SERVICES:
-            command.append("serve")
+        command = self._command(name)
         if name not in self._logs:
             self._logs[name] = (self.directory / "logs" / f"{name}.log").open("ab")
         for stale in (self.directory / "ports").glob(f"{name}*"):
@@ -364,6 +362,12 @@ class Stack:
             return False
         self.ports[name] = int(port_file.read_text())
         return True
+
+    def _command(self, name: str) -> list[str]:
+        if name == "nats":
+            return self._nats_command()
+        command = [sys.executable, "-m", PACKAGES[name]]
+        return [*command, "serve"] if name in SERVICES else command
 
     def _nats_command(self) -> list[str]:
         server = Path(sys.executable).with_name("nats-server")

@@ -5,6 +5,18 @@ from typing import Any
 
 from rollcall.directory.v1 import events_pb2
 
+FORM_STRING = 1
+FORM_BOOLEAN = 2
+FORM_INTEGER = 4
+FORM_DECIMAL = 8
+FORM_OBJECT = 16
+FORM_LIST = 32
+"""The value was in a list."""
+FORM_OF_LIST = 64
+"""The value was in an object that was in a list."""
+
+_FORMS = {str: FORM_STRING, bool: FORM_BOOLEAN, int: FORM_INTEGER, float: FORM_DECIMAL, dict: FORM_OBJECT}
+
 UserEvent = type[events_pb2.UserUpdated] | type[events_pb2.UserDeactivated] | type[events_pb2.UserReactivated]
 
 
@@ -30,25 +42,42 @@ def user_event(before: Mapping[str, Any], after: Mapping[str, Any], *, metadata_
     return None
 
 
-def attribute_keys(document: Mapping[str, Any], core_urn: str) -> set[tuple[str, str]]:
+def attribute_forms(document: Mapping[str, Any], core_urn: str) -> dict[tuple[str, str], int]:
     """Return the (namespace, key) pairs that a document gives values to, for the attribute history (PRODUCT §3).
 
     A key is a leaf: `userName`, `name.familyName`, `emails.value`. Within an extension, what lies deeper than a
-    sub-attribute belongs to the sub-attribute, as no attribute path reaches further (RFC 7644 §3.10).
+    sub-attribute belongs to the sub-attribute, as no attribute path reaches further (RFC 7644 §3.10). The value of a
+    pair is the set of FORM_* that were seen of it; of core attributes, whose types a schema declares, it is empty.
     """
-    keys: set[tuple[str, str]] = set()
+    forms: dict[tuple[str, str], int] = {}
     for name, value in document.items():
         if ":" in name:
             for key, item in value.items():
-                _add_leaves(keys, name, key, item)
+                _add_forms(forms, name, key, item)
         else:
-            _add_leaves(keys, core_urn, name, value)
-    return keys
+            for item in value if isinstance(value, list) else (value,):
+                if isinstance(item, dict) and item:
+                    forms.update({(core_urn, f"{name}.{key}"): 0 for key in item})
+                else:
+                    forms[core_urn, name] = 0
+    return forms
 
 
-def _add_leaves(keys: set[tuple[str, str]], namespace: str, key: str, value: object) -> None:
+def _add_forms(forms: dict[tuple[str, str], int], namespace: str, key: str, value: object) -> None:
+    listed = isinstance(value, list)
     for item in value if isinstance(value, list) else (value,):
         if isinstance(item, dict) and item:
-            keys.update((namespace, f"{key}.{name}") for name in item)
+            for name, below in item.items():
+                form = (FORM_OF_LIST if listed else 0) | _form(below)
+                forms[namespace, f"{key}.{name}"] = forms.get((namespace, f"{key}.{name}"), 0) | form
         else:
-            keys.add((namespace, key))
+            forms[namespace, key] = forms.get((namespace, key), 0) | (FORM_LIST if listed else 0) | _form(item)
+
+
+def _form(value: object) -> int:
+    if isinstance(value, list):
+        form = FORM_LIST
+        for item in value:
+            form |= _form(item)
+        return form
+    return _FORMS.get(type(value), 0)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from directory_service.domain.parking import Named
+from directory_service.domain.parking import Named, Parked
 
 MAX_EVENT_MEMBERS = 2000
 """Members in one GroupMembersChanged, joined and left together."""
@@ -22,8 +22,8 @@ class MembershipPlan:
     cleared: bool = False
     members: dict[str, Named | None] = field(default_factory=dict)
     """By resource id: the resource that is to be a member, or None for one that is not."""
-    parked: dict[str, int | None] = field(default_factory=dict)
-    """By value: the kind that it may name when it is to be parked, or None when not."""
+    parked: dict[str, Parked | None] = field(default_factory=dict)
+    """By value: what is to be kept of it when it is to be parked, or None when not."""
 
     def add(self, resource: Named) -> None:
         """Make a resource a member; one that is to stay keeps its place."""
@@ -31,11 +31,11 @@ class MembershipPlan:
             self.members.pop(resource.id, None)
             self.members[resource.id] = resource
 
-    def park(self, value: str, kind: int) -> None:
+    def park(self, value: str, parked: Parked) -> None:
         """Park a value that names no resource yet."""
         if self.parked.get(value) is None:
             self.parked.pop(value, None)
-            self.parked[value] = kind
+            self.parked[value] = parked
 
     def remove(self, resource_id: str) -> None:
         """Make a resource not a member."""
@@ -62,14 +62,14 @@ class MembershipPlan:
         return [resource_id for resource_id, resource in self.members.items() if resource is None]
 
     @property
-    def wanted_parked(self) -> dict[str, int]:
-        """The values that are to be parked, with the kind each may name."""
-        return {value: kind for value, kind in self.parked.items() if kind is not None}
+    def wanted_parked(self) -> dict[str, Parked]:
+        """The values that are to be parked, with what is to be kept of each."""
+        return {value: parked for value, parked in self.parked.items() if parked is not None}
 
     @property
     def unwanted_parked(self) -> list[str]:
         """The values that are not to be parked."""
-        return [value for value, kind in self.parked.items() if kind is None]
+        return [value for value, parked in self.parked.items() if parked is None]
 
 
 def event_chunks(

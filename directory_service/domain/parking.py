@@ -5,7 +5,7 @@ regard to case. A value sent with type Group names groups only; any other names 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,37 @@ class Named:
     kind: int
     """One of the KIND_ constants of the tables."""
     display: str
-    """The user's userName, or the group's displayName."""
+    """The user's userName, or the group's displayName; empty where it was not read."""
+    stated: str = ""
+    """What the identity provider calls it as a member, where that is not its `display` anyway (RFC 7643 §2.4)."""
+
+    def called(self, display: str) -> "Named":
+        """Return the resource as a member so called; its own name says nothing more, and follows when it changes."""
+        return replace(self, stated=display) if display and display != self.display else self
+
+    @property
+    def shown(self) -> str:
+        """The name that the group shows for it."""
+        return self.stated or self.display
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """What is kept of a member that names no resource yet."""
+
+    kind: int
+    """What the value may name: one of the KIND_ constants of the tables."""
+    display: str = ""
+    """What the identity provider calls it; empty when it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedValue:
+    """A parked value of one group."""
+
+    group_id: str
+    value: str
+    display: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +74,16 @@ def name_of(value: str, *, is_group: bool, candidates: Candidates) -> Named | No
 
 
 def claimed(
-    parked: Iterable[tuple[str, str]], *, resource_id: str, external_id: str, user_name: str | None
-) -> list[tuple[str, str]]:
-    """Return those of the parked (group id, value) pairs that name a resource which appeared or was renamed.
+    parked: Iterable[ParkedValue], *, resource_id: str, external_id: str, user_name: str | None
+) -> list[ParkedValue]:
+    """Return those of the parked values that name a resource which appeared or was renamed.
 
     `user_name` is None for a group, which has none.
     """
     return [
-        (group_id, value)
-        for group_id, value in parked
-        if value == resource_id
-        or (external_id and value == external_id)
-        or (user_name is not None and value.casefold() == user_name.casefold())
+        candidate
+        for candidate in parked
+        if candidate.value == resource_id
+        or (external_id and candidate.value == external_id)
+        or (user_name is not None and candidate.value.casefold() == user_name.casefold())
     ]

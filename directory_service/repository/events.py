@@ -1,5 +1,6 @@
 """The events of the directory: rows of the outbox, numbered under the connection's lock, and the way back to them."""
 
+import operator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,6 +84,41 @@ class Journal:
         append_all(tx, OUTBOX, self._events)
         self._events = []
         store_connection(tx, self.connection)
+
+
+Mark = tuple[int, tuple[int, ...]]
+"""How far a journal had come: its events, and what it counts on the connection."""
+
+_COUNTED = ("version", "sequence", "user_count", "group_count", "parked_count")
+_counts = operator.attrgetter(*_COUNTED)
+
+
+class BulkJournal(Journal):
+    """The journal of many changes in one transaction, which are written together at its end, by `flush`."""
+
+    def __init__(self, connection: LockedConnection) -> None:
+        super().__init__(connection)
+        self._due = False
+
+    def write(self, tx: Transaction) -> None:
+        """Note that there is something to write."""
+        self._due = True
+
+    def flush(self, tx: Transaction) -> None:
+        """Insert the events of all changes and write back the connection's row, unless nothing changed."""
+        if self._due:
+            super().write(tx)
+
+    def mark(self) -> Mark:
+        """Return where the journal is now."""
+        return len(self._events), _counts(self.connection)
+
+    def rewind(self, mark: Mark) -> None:
+        """Forget what was taken since a mark, as its changes did not come about."""
+        events, counts = mark
+        del self._events[events:]
+        for name, count in zip(_COUNTED, counts, strict=True):
+            setattr(self.connection, name, count)
 
 
 def append_workspace_deleted(tx: Transaction, workspace_id: str) -> None:

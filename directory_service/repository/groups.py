@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from rollcall.directory.v1 import group_pb2
 from sqlalchemy import Row, Select, TextClause, bindparam, delete, func, literal, select, text, update
 
 from chassis.database import Transaction
 from chassis.scim_message import document_to_message
-from directory_service.domain.parking import Candidates, Named
+from directory_service.domain.parking import Candidates, Named, Parked, ParkedValue
 from directory_service.query import MEMBER_SOURCE, Condition
 from directory_service.repository.inserts import insert_ignoring
 from directory_service.repository.times import timestamp
@@ -66,7 +67,7 @@ def group_message(group: GroupState | Row[Any]) -> group_pb2.Group:
 
 def member_message(named: Named) -> group_pb2.Member:
     """Return the message of a member."""
-    return group_pb2.Member(value=named.id, type=MEMBER_TYPES[named.kind], display=named.display)
+    return group_pb2.Member(value=named.id, type=MEMBER_TYPES[named.kind], display=named.shown)
 
 
 _INSERT_GROUP = insert_ignoring(GROUPS, ("connection_id", "display_name_key"), returning=GROUPS.c.position)
@@ -203,46 +204,66 @@ def delete_group(tx: Transaction, connection_id: str, group_id: str) -> tuple[in
 # Members
 
 
-def _insert_members(dialect: str) -> Any:
+def _insert_members(dialect: str, *, stated: bool) -> TextClause:
+    """Return the statement that inserts a list of members; with `stated` it has what each is called beside its id."""
     if dialect == "sqlite":
+        # A pair as one element: a second list could only be reached by counting through it for every member.
+        member = "json_extract(v.value, '$[0]'), json_extract(v.value, '$[1]')" if stated else "v.value, NULL"
         # WHERE tells the parser that ON belongs to the conflict clause.
         source = (
-            "SELECT :group_id, v.value, :connection_id, :kind, :base + v.key FROM json_each(:bound_values) AS v WHERE 1"
+            f"SELECT :group_id, :connection_id, :kind, :base + v.key, {member}"
+            " FROM json_each(:bound_values) AS v WHERE 1"
         )
     else:
+        member, columns, displays = "v.value, NULL", "value, n", ""
+        if stated:
+            member, columns = "v.value, NULLIF(v.display, '')", "value, display, n"
+            displays = ", CAST(:bound_displays AS text[])"
         source = (
-            "SELECT :group_id, v.value, :connection_id, CAST(:kind AS smallint), CAST(:base AS bigint) + v.n"
-            " FROM unnest(CAST(:bound_values AS text[])) WITH ORDINALITY AS v(value, n)"
+            f"SELECT :group_id, :connection_id, CAST(:kind AS smallint), CAST(:base AS bigint) + v.n, {member}"
+            f" FROM unnest(CAST(:bound_values AS text[]){displays}) WITH ORDINALITY AS v({columns})"
         )
     return text(
-        f"INSERT INTO group_members (group_id, member_id, connection_id, kind, position) {source}"
+        f"INSERT INTO group_members (group_id, connection_id, kind, position, member_id, display) {source}"
         " ON CONFLICT (group_id, member_id) DO NOTHING RETURNING member_id"
     )
 
 
-_INSERT_MEMBERS = {dialect: _insert_members(dialect) for dialect in DIALECTS}
+_INSERT_MEMBERS = {dialect: _insert_members(dialect, stated=False) for dialect in DIALECTS}
+_INSERT_STATED_MEMBERS = {dialect: _insert_members(dialect, stated=True) for dialect in DIALECTS}
+
+
+def _bind_stated(dialect: str, members: Sequence[Named]) -> dict[str, Any]:
+    if dialect == "sqlite":
+        return {"bound_values": orjson.dumps([(member.id, member.stated or None) for member in members]).decode()}
+    return {
+        "bound_values": [member.id for member in members],
+        "bound_displays": [member.stated for member in members],
+    }
 
 
 def add_members(tx: Transaction, connection_id: str, group: GroupState, members: Sequence[Named]) -> list[Named]:
     """Make resources members, and return those that were not yet, in the order given."""
     added: set[str] = set()
     for kind in (KIND_USER, KIND_GROUP):
-        ids = [member.id for member in members if member.kind == kind]
-        if not ids:
+        alike = [member for member in members if member.kind == kind]
+        if not alike:
             continue
-        result = tx.execute(
-            _INSERT_MEMBERS[tx.dialect],
-            {
-                "group_id": group.id,
-                "connection_id": connection_id,
-                "kind": kind,
-                "base": group.last_member_position + 1,
-                **bind_values(tx.dialect, ids),
-            },
-        )
-        joined = set(result.scalars())
+        if any(member.stated for member in alike):
+            statement, listed = _INSERT_STATED_MEMBERS[tx.dialect], _bind_stated(tx.dialect, alike)
+        else:
+            statement = _INSERT_MEMBERS[tx.dialect]
+            listed = bind_values(tx.dialect, [member.id for member in alike])
+        parameters = {
+            "group_id": group.id,
+            "connection_id": connection_id,
+            "kind": kind,
+            "base": group.last_member_position + 1,
+            **listed,
+        }
+        joined = set(tx.execute(statement, parameters).scalars())
         if joined:
-            group.last_member_position += len(ids) + 1
+            group.last_member_position += len(alike) + 1
             added |= joined
     group.member_count += len(added)
     return [member for member in members if member.id in added]
@@ -324,11 +345,13 @@ def remove_from_groups(tx: Transaction, connection_id: str, member_id: str) -> l
     return list(tx.execute(statement).scalars())
 
 
-def groups_above(tx: Transaction, group_id: str) -> set[str]:
+def groups_above(tx: Transaction, connection_id: str, group_id: str) -> set[str]:
     """Return a group's own id and those of every group that it belongs to, nested ones included."""
     above = select(literal(group_id, GROUPS.c.id.type).label("id")).cte("above", recursive=True)
     above = above.union(
-        select(GROUP_MEMBERS.c.group_id).join_from(above, GROUP_MEMBERS, GROUP_MEMBERS.c.member_id == above.c.id)
+        select(GROUP_MEMBERS.c.group_id)
+        .join_from(above, GROUP_MEMBERS, GROUP_MEMBERS.c.member_id == above.c.id)
+        .where(owned_by(GROUP_MEMBERS, connection_id))
     )
     return set(tx.execute(select(above.c.id)).scalars())
 
@@ -340,7 +363,7 @@ def _member_rows() -> Select[Any]:
             GROUP_MEMBERS.c.position,
             GROUP_MEMBERS.c.member_id,
             GROUP_MEMBERS.c.kind,
-            func.coalesce(USERS.c.user_name, GROUPS.c.display_name, "").label("display"),
+            func.coalesce(GROUP_MEMBERS.c.display, USERS.c.user_name, GROUPS.c.display_name, "").label("display"),
         )
         .select_from(
             GROUP_MEMBERS.outerjoin(
@@ -460,10 +483,10 @@ def find_named(tx: Transaction, connection_id: str, values: Sequence[str], group
 _PARK = insert_ignoring(PARKED_MEMBERS, ("group_id", "value"), returning=PARKED_MEMBERS.c.position)
 
 
-def park(tx: Transaction, connection_id: str, group_id: str, values: Mapping[str, int], now_ms: int) -> int:
-    """Park values, each with the kind it may name, and return how many were not parked yet."""
-    parked = 0
-    for value, kind in values.items():
+def park(tx: Transaction, connection_id: str, group_id: str, values: Mapping[str, Parked], now_ms: int) -> int:
+    """Park values, each with what is kept of it, and return how many were not parked yet."""
+    count = 0
+    for value, parked in values.items():
         result = tx.execute(
             _PARK[tx.dialect],
             {
@@ -471,12 +494,13 @@ def park(tx: Transaction, connection_id: str, group_id: str, values: Mapping[str
                 "value": value,
                 "value_key": value.casefold(),
                 "connection_id": connection_id,
-                "kind": kind,
+                "kind": parked.kind,
+                "display": parked.display or None,
                 "parked_ms": now_ms,
             },
         )
-        parked += result.first() is not None
-    return parked
+        count += result.first() is not None
+    return count
 
 
 def _unpark(dialect: str, *, inside: bool) -> Any:
@@ -505,18 +529,18 @@ def keep_parked(tx: Transaction, connection_id: str, group_id: str, values: Sequ
     return tx.execute(_KEEP_PARKED[tx.dialect], parameters).rowcount
 
 
-def parked_of_group(tx: Transaction, connection_id: str, group_id: str) -> dict[str, int]:
-    """Return the parked values of a group, with the kind each may name."""
+def parked_of_group(tx: Transaction, connection_id: str, group_id: str) -> dict[str, Parked]:
+    """Return the parked values of a group, with what is kept of each."""
     statement = (
-        select(PARKED_MEMBERS.c.value, PARKED_MEMBERS.c.kind)
+        select(PARKED_MEMBERS.c.value, PARKED_MEMBERS.c.kind, PARKED_MEMBERS.c.display)
         .where(PARKED_MEMBERS.c.group_id == group_id, owned_by(PARKED_MEMBERS, connection_id))
         .order_by(PARKED_MEMBERS.c.position)
     )
-    return {row.value: row.kind for row in tx.execute(statement)}
+    return {row.value: Parked(row.kind, row.display or "") for row in tx.execute(statement)}
 
 
 _PARKED_FOR = (
-    select(PARKED_MEMBERS.c.group_id, PARKED_MEMBERS.c.value)
+    select(PARKED_MEMBERS.c.group_id, PARKED_MEMBERS.c.value, PARKED_MEMBERS.c.display)
     .where(
         PARKED_MEMBERS.c.connection_id == bindparam("connection_id"),
         PARKED_MEMBERS.c.kind == bindparam("kind"),
@@ -526,10 +550,10 @@ _PARKED_FOR = (
 )
 
 
-def parked_for(tx: Transaction, connection_id: str, kind: int, names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the parked (group id, value) pairs that equal one of the names, compared without case."""
+def parked_for(tx: Transaction, connection_id: str, kind: int, names: Iterable[str]) -> list[ParkedValue]:
+    """Return the parked values that equal one of the names, compared without case, oldest first."""
     parameters = {"connection_id": connection_id, "kind": kind, "keys": sorted({name.casefold() for name in names})}
-    return [(row.group_id, row.value) for row in tx.execute(_PARKED_FOR, parameters)]
+    return [ParkedValue(row.group_id, row.value, row.display or "") for row in tx.execute(_PARKED_FOR, parameters)]
 
 
 def list_parked(

@@ -1,11 +1,12 @@
 """Pages of users and of groups: filtered, sorted, in a stable order (AIP-158, RFC 7644 §3.4.2)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Row, TextualSelect, text
+from sqlalchemy import Column, Row, TextualSelect, bindparam, select, text
 
 from chassis.database import Transaction
 from directory_service.query import Condition, SortKey
@@ -35,36 +36,25 @@ class Last:
     """What the row was sorted by."""
 
 
-def count_rows(tx: Transaction, connection_id: str, listing: Listing) -> int:
-    """Count the rows of a connection that satisfy the condition."""
-    where, parameters = _where(connection_id, listing)
-    return int(tx.execute(_count(f"SELECT count(*) FROM {listing.table} WHERE {where}"), parameters).scalar_one())
+def count_rows(tx: Transaction, connection_id: str, listing: Listing, *, after: Last | None = None) -> int:
+    """Count the rows of a connection that satisfy the condition, all or those after a place."""
+    where, parameters = _where(connection_id, listing, after)
+    return int(tx.execute(_plain(f"SELECT count(*) FROM {listing.table} WHERE {where}"), parameters).scalar_one())
 
 
 def list_rows(
     tx: Transaction, connection_id: str, listing: Listing, *, after: Last | None, skip: int, limit: int
 ) -> Sequence[Row[Any]]:
     """Return up to `limit` rows after a place, having passed over `skip`; the last column is what they sort by."""
-    where, parameters = _where(connection_id, listing)
-    order = f"{listing.table}.position"
-    if after is not None:
-        parameters["after_position"] = after.position
-    if listing.sort is None:
-        if after is not None:
-            where += f" AND {order} > :after_position"
-    else:
+    where, parameters = _where(connection_id, listing, after)
+    order, key = f"{listing.table}.position", _sort_key(listing)
+    if listing.sort is not None:
         parameters |= {f"sort_{name}": value for name, value in listing.sort.parameters.items()}
-        key = listing.sort.sql.replace(":f", ":sort_f")  # apart from the filter's
-        if after is not None:
-            where += f" AND ({_after(key, order, after, listing.descending)})"
-            if after.value is not None:
-                parameters["after_value"] = after.value
         direction = "DESC" if listing.descending else "ASC"
         order = f"CASE WHEN {key} IS NULL THEN 1 ELSE 0 END {direction}, {key} {direction}, {order}"
     columns = ", ".join(f"{listing.table}.{column.name}" for column in listing.columns)
-    value = "NULL" if listing.sort is None else key
     statement = _select(
-        f"SELECT {columns}, {value} AS sort_value FROM {listing.table} WHERE {where}"
+        f"SELECT {columns}, {key} AS sort_value FROM {listing.table} WHERE {where}"
         f" ORDER BY {order} LIMIT :limit OFFSET :skip",
         listing.columns,
     )
@@ -89,21 +79,107 @@ def list_from_end(
     return rows[::-1]
 
 
-def _where(connection_id: str, listing: Listing) -> tuple[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class MergedLast:
+    """The place of the last row of a page of two tables."""
+
+    kind: int
+    position: int
+    value: Any = None
+
+
+def list_merged(
+    tx: Transaction,
+    connection_id: str,
+    listings: Sequence[tuple[int, Listing]],
+    *,
+    after: MergedLast | None,
+    skip: int,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """Return (kind, position, sort_value) of up to `limit` rows of several sorted listings, merged.
+
+    Rows with equal values are ordered by kind, which the listings come with, then by creation.
+    """
+    parameters: dict[str, Any] = {"limit": limit, "skip": skip}
+    parts: list[str] = []
+    for kind, listing in listings:
+        where, values = _where(connection_id, listing, None)
+        assert listing.sort is not None
+        values |= {f"sort_{name}": value for name, value in listing.sort.parameters.items()}
+        part = (
+            f"SELECT {kind} AS kind, {listing.table}.position AS position, {_sort_key(listing)} AS sort_value"
+            f" FROM {listing.table} WHERE {where}"
+        )
+        for name, value in values.items():  # each part has parameters of its own
+            part = re.sub(rf":{name}\b", f":{listing.table}_{name}", part)
+            parameters[f"{listing.table}_{name}"] = value
+        parts.append(part)
+    _, first = listings[0]
+    key = "sort_value"
+    if tx.dialect == "postgresql" and first.sort is not None and first.sort.kind is str:
+        key = 'sort_value COLLATE "C"'
+    condition = "1 = 1"
+    if after is not None:
+        parameters |= {"after_kind": after.kind, "after_position": after.position}
+        if after.value is not None:
+            parameters["after_value"] = after.value
+        beyond = "(kind > :after_kind OR (kind = :after_kind AND position > :after_position))"
+        condition = _after_value(key, beyond, after.value, first.descending)
+    direction = "DESC" if first.descending else "ASC"
+    statement = _plain(
+        f"SELECT kind, position, sort_value FROM ({' UNION ALL '.join(parts)}) AS found WHERE {condition}"
+        f" ORDER BY CASE WHEN sort_value IS NULL THEN 1 ELSE 0 END {direction}, {key} {direction}, kind, position"
+        " LIMIT :limit OFFSET :skip"
+    )
+    return tx.execute(statement, parameters).all()
+
+
+def rows_at(tx: Transaction, connection_id: str, listing: Listing, positions: Sequence[int]) -> dict[int, Row[Any]]:
+    """Return the rows at positions, by position."""
+    if not positions:
+        return {}
+    table = listing.columns[0].table
+    statement = select(*listing.columns).where(
+        table.c.connection_id == connection_id, table.c.position.in_(bindparam("positions", expanding=True))
+    )
+    return {row.position: row for row in tx.execute(statement, {"positions": list(positions)})}
+
+
+def _sort_key(listing: Listing) -> str:
+    # Its parameters are kept apart from the filter's.
+    return "NULL" if listing.sort is None else listing.sort.sql.replace(":f", ":sort_f")
+
+
+def _where(connection_id: str, listing: Listing, after: Last | None) -> tuple[str, dict[str, Any]]:
     where = f"{listing.table}.connection_id = :connection_id"
     parameters: dict[str, Any] = {"connection_id": connection_id}
     if listing.condition is not None:
         where += f" AND {listing.condition.sql}"
         parameters |= listing.condition.parameters
-    return where, parameters
+    if after is None:
+        return where, parameters
+    parameters["after_position"] = after.position
+    if listing.sort is None:
+        return f"{where} AND {listing.table}.position > :after_position", parameters
+    parameters |= {f"sort_{name}": value for name, value in listing.sort.parameters.items()}
+    if after.value is not None:
+        parameters["after_value"] = after.value
+    beyond = _after(_sort_key(listing), f"{listing.table}.position", after, listing.descending)
+    return f"{where} AND ({beyond})", parameters
 
 
 def _after(key: str, position: str, after: Last, descending: bool) -> str:
-    if after.value is None:
-        alike = f"{key} IS NULL AND {position} > :after_position"
+    return _after_value(key, f"{position} > :after_position", after.value, descending)
+
+
+def _after_value(key: str, beyond_among_alike: str, value: Any, descending: bool) -> str:
+    """Return the condition on what comes after a value, or after a place among those that have the same value."""
+    if value is None:
+        alike = f"{key} IS NULL AND {beyond_among_alike}"
         return f"({alike}) OR {key} IS NOT NULL" if descending else alike
     beyond = f"{key} {'<' if descending else '>'} :after_value"
-    alike = f"{key} = :after_value AND {position} > :after_position"
+    alike = f"{key} = :after_value AND {beyond_among_alike}"
     return f"{beyond} OR ({alike})" if descending else f"{beyond} OR ({alike}) OR {key} IS NULL"
 
 
@@ -113,7 +189,7 @@ def _select(sql: str, columns: tuple[Column[Any], ...]) -> TextualSelect:
 
 
 @lru_cache(maxsize=1024)
-def _count(sql: str) -> Any:
+def _plain(sql: str) -> Any:
     return text(sql)
 
 

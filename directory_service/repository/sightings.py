@@ -1,30 +1,47 @@
 """The attribute history: what a connection has ever received."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rollcall.directory.v1 import connection_service_pb2 as pb
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import Executable, Row, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.database import Transaction
-from directory_service.repository.inserts import insert_ignoring
 from directory_service.repository.times import timestamp
-from directory_service.tables import ATTRIBUTE_SIGHTINGS
+from directory_service.tables import ATTRIBUTE_SIGHTINGS, KIND_GROUP, KIND_USER
 
-_INSERT = insert_ignoring(ATTRIBUTE_SIGHTINGS, ("connection_id", "namespace", "key"))
+_KEY = ("connection_id", "kind", "namespace", "key")
 
 
-def insert_sightings(tx: Transaction, connection_id: str, keys: Iterable[tuple[str, str]], now_ms: int) -> None:
-    """Note (namespace, key) pairs as seen; those known already stay as they are. Counts come by `add_counts`."""
+def _insert() -> dict[str, Executable]:
+    statements: dict[str, Executable] = {}
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql)):
+        statement = dialect.insert(ATTRIBUTE_SIGHTINGS)
+        forms = ATTRIBUTE_SIGHTINGS.c.forms.bitwise_or(statement.excluded.forms)
+        statements[name] = statement.on_conflict_do_update(index_elements=_KEY, set_={"forms": forms})
+    return statements
+
+
+_INSERT = _insert()
+
+
+def insert_sightings(
+    tx: Transaction, connection_id: str, keys: Iterable[tuple[str, str, int]], now_ms: int, *, kind: int
+) -> None:
+    """Note (namespace, key, forms) as seen of users or groups; known ones gain forms. Counts come by `add_counts`."""
     rows = [
         {
             "connection_id": connection_id,
+            "kind": kind,
             "namespace": namespace,
             "key": key,
+            "forms": forms,
             "first_seen_ms": now_ms,
             "last_seen_ms": now_ms,
             "count": 0,
         }
-        for namespace, key in sorted(keys)
+        for namespace, key, forms in sorted(keys)
     ]
     if rows:
         tx.execute(_INSERT[tx.dialect], rows)
@@ -34,6 +51,7 @@ _ADD = (
     update(ATTRIBUTE_SIGHTINGS)
     .where(
         ATTRIBUTE_SIGHTINGS.c.connection_id == bindparam("connection"),
+        ATTRIBUTE_SIGHTINGS.c.kind == KIND_USER,
         ATTRIBUTE_SIGHTINGS.c.namespace == bindparam("in_namespace"),
         ATTRIBUTE_SIGHTINGS.c.key == bindparam("of_key"),
     )
@@ -52,11 +70,11 @@ def add_counts(tx: Transaction, counts: Mapping[tuple[str, str, str], tuple[int,
 
 
 def list_sightings(tx: Transaction, connection_id: str) -> list[pb.AttributeSighting]:
-    """Return the attribute history of a connection, by namespace and key."""
+    """Return the attribute history of a connection's users, by namespace and key."""
     # A row has a method `count`, which hides the column.
     statement = (
         select(ATTRIBUTE_SIGHTINGS, ATTRIBUTE_SIGHTINGS.c.count.label("sightings"))
-        .where(ATTRIBUTE_SIGHTINGS.c.connection_id == connection_id)
+        .where(ATTRIBUTE_SIGHTINGS.c.connection_id == connection_id, ATTRIBUTE_SIGHTINGS.c.kind == KIND_USER)
         .order_by(ATTRIBUTE_SIGHTINGS.c.namespace, ATTRIBUTE_SIGHTINGS.c.key)
     )
     return [
@@ -69,6 +87,22 @@ def list_sightings(tx: Transaction, connection_id: str) -> list[pb.AttributeSigh
         )
         for row in tx.execute(statement)
     ]
+
+
+def list_extension_sightings(tx: Transaction, connection_id: str, *, core_urn: str, limit: int) -> Sequence[Row[Any]]:
+    """Return what was received of schemas other than the core one, of users and groups, the earliest first."""
+    statement = (
+        select(
+            ATTRIBUTE_SIGHTINGS.c.namespace,
+            ATTRIBUTE_SIGHTINGS.c.key,
+            ATTRIBUTE_SIGHTINGS.c.forms,
+            (ATTRIBUTE_SIGHTINGS.c.kind == KIND_GROUP).label("of_group"),
+        )
+        .where(ATTRIBUTE_SIGHTINGS.c.connection_id == connection_id, ATTRIBUTE_SIGHTINGS.c.namespace != core_urn)
+        .order_by(ATTRIBUTE_SIGHTINGS.c.first_seen_ms, ATTRIBUTE_SIGHTINGS.c.namespace, ATTRIBUTE_SIGHTINGS.c.key)
+        .limit(limit)
+    )
+    return tx.execute(statement).all()
 
 
 def delete_sightings(tx: Transaction, connection_id: str) -> None:

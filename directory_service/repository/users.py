@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rollcall.directory.v1 import user_pb2
-from sqlalchemy import Row, bindparam, delete, func, literal, select, update
+from sqlalchemy import Row, TextClause, bindparam, delete, func, literal, select, text, update
 
 from chassis.database import Transaction
 from chassis.scim_message import document_to_message
@@ -218,6 +218,51 @@ def set_mapping_generation(tx: Transaction, connection_id: str, user_ids: Sequen
         .values(mapping_generation=generation)
     )
     tx.execute(statement, bind_values(tx.dialect, user_ids))
+
+
+# Managers of users
+
+
+def _managers(dialect: str, key: str) -> TextClause:
+    """Return the statement that looks managers up by a list of keys."""
+    if dialect == "sqlite":
+        display = "json_extract(t.document, '$.displayName')"
+        # CROSS JOIN keeps this order of loops.
+        source = f"json_each(:bound_values) AS v CROSS JOIN users AS t ON t.{key} = v.value"
+    else:
+        display = "t.document ->> 'displayName'"
+        source = f"unnest(CAST(:bound_values AS text[])) AS v(value) JOIN users AS t ON t.{key} = v.value"
+    return text(
+        f"SELECT v.value AS named_by, t.id, {display} AS display_name FROM {source}"
+        " WHERE t.connection_id = :connection_id ORDER BY t.position DESC"
+    )
+
+
+_MANAGERS = {
+    dialect: {key: _managers(dialect, key) for key in ("id", "external_id")} for dialect in ("sqlite", "postgresql")
+}
+
+
+def fill_managers(tx: Transaction, connection_id: str, users: Iterable[user_pb2.User]) -> None:
+    """Fill `id` and `display_name` of the managers who are users of the connection (RFC 7643 §4.3).
+
+    One query for all users whose managers are named by id; one more where some are not. Of users with the same
+    externalId the oldest counts. Users without a manager cost nothing.
+    """
+    managers: dict[str, list[user_pb2.Manager]] = {}
+    for user in users:
+        if user.HasField("enterprise") and (value := user.enterprise.manager.value):
+            managers.setdefault(value, []).append(user.enterprise.manager)
+    for key in ("id", "external_id"):
+        if not managers:
+            return
+        parameters = {"connection_id": connection_id, **bind_values(tx.dialect, list(managers))}
+        found = {row.named_by: row for row in tx.execute(_MANAGERS[tx.dialect][key], parameters)}
+        for value, row in found.items():
+            for manager in managers.pop(value):
+                manager.id = row.id
+                if row.display_name is not None:
+                    manager.display_name = row.display_name
 
 
 # Groups of users

@@ -7,17 +7,19 @@ from rollcall.directory.v1 import directory_service_pb2 as pb
 from rollcall.directory.v1.directory_service_pb2_grpc import DirectoryServiceServicer
 
 from chassis.paging import decode_page_token, encode_page_token, page_limit
-from directory_service import groups, snapshots, users
+from directory_service import bulk, extensions, groups, search, snapshots, users
 from directory_service.authentication import Authenticator
 from directory_service.directory import Directory
 from directory_service.errors import DOMAIN, InvalidPageToken
+from directory_service.replay import Replayer
 
 
 class DirectoryServicer(DirectoryServiceServicer):
     """Users and groups of the connection that the caller may work on."""
 
-    def __init__(self, directory: Directory, authenticator: Authenticator) -> None:
+    def __init__(self, directory: Directory, authenticator: Authenticator, replayer: Replayer) -> None:
         self._directory = directory
+        self._replayer = replayer
         self._access = authenticator.access
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Any) -> pb.CreateUserResponse:
@@ -125,6 +127,16 @@ class DirectoryServicer(DirectoryServiceServicer):
         await groups.delete_group(self._directory, access, request.id, etag=request.etag)
         return pb.DeleteGroupResponse()
 
+    async def BulkWrite(self, request: pb.BulkWriteRequest, context: Any) -> pb.BulkWriteResponse:
+        """Make many writes."""
+        access = await self._access(request.connection_id, writes=True)
+        return await bulk.write_bulk(self._directory, access, request)
+
+    async def SearchResources(self, request: pb.SearchResourcesRequest, context: Any) -> pb.SearchResourcesResponse:
+        """List users and groups."""
+        access = await self._access(request.connection_id)
+        return await search.search_resources(self._directory, access, request)
+
     async def ListGroupMembers(
         self, request: pb.ListGroupMembersRequest, context: Any
     ) -> AsyncIterator[pb.ListGroupMembersResponse]:
@@ -162,6 +174,18 @@ class DirectoryServicer(DirectoryServiceServicer):
     async def GetEvent(self, request: pb.GetEventRequest, context: Any) -> pb.GetEventResponse:
         """Read what is kept of an event of any connection; the method policy keeps the gateway out."""
         return pb.GetEventResponse(event=await snapshots.read_event(self._directory, request.event_id))
+
+    async def ListExtensions(self, request: pb.ListExtensionsRequest, context: Any) -> pb.ListExtensionsResponse:
+        """List the extensions received on a connection."""
+        access = await self._access(request.connection_id)
+        return pb.ListExtensionsResponse(extensions=await extensions.list_extensions(self._directory, access))
+
+    async def ReplayEvents(
+        self, request: pb.ReplayEventsRequest, context: Any
+    ) -> AsyncIterator[pb.ReplayEventsResponse]:
+        """Publish events once more; the method policy keeps all but the administrator out."""
+        async for published in self._replayer.replay(request):
+            yield pb.ReplayEventsResponse(published=published)
 
     async def CheckToken(self, request: pb.CheckTokenRequest, context: Any) -> pb.CheckTokenResponse:
         """Say for which connection the SCIM token is good."""

@@ -1,22 +1,25 @@
 """What the server can do, as data: ServiceProviderConfig, ResourceTypes, Schemas (RFC 7643 §5 to §7, RFC 7644 §4)."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from falcon.asgi import Response
+from rollcall.directory.v1 import directory_service_pb2 as pb
 
+from chassis.paging import PAGE_TOKEN_SECONDS
+from gateway.directory import Directory
 from gateway.errors import NotFound, Refusal
 from gateway.exchange import Exchange, Request
+from gateway.extensions import resource_type_documents, schema_documents
 from gateway.middleware import answer, json_body
 from gateway.query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from gateway.render import list_response
 from gateway.settings import GatewaySettings
-from scim.schemas import GROUP, USER, resource_type_resource, schema_resource
 
 SERVICE_PROVIDER_CONFIG: dict[str, Any] = {
     "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
     "patch": {"supported": True},
-    "bulk": {"supported": False, "maxOperations": 0, "maxPayloadSize": 0},
     "filter": {"supported": True, "maxResults": MAX_PAGE_SIZE},
     "changePassword": {"supported": False},
     "sort": {"supported": True},
@@ -28,6 +31,7 @@ SERVICE_PROVIDER_CONFIG: dict[str, Any] = {
         "defaultPaginationMethod": "index",
         "defaultPageSize": DEFAULT_PAGE_SIZE,
         "maxPageSize": MAX_PAGE_SIZE,
+        "cursorTimeout": PAGE_TOKEN_SECONDS,
     },
     "authenticationSchemes": [
         {
@@ -39,9 +43,6 @@ SERVICE_PROVIDER_CONFIG: dict[str, Any] = {
         }
     ],
 }
-
-_RESOURCE_TYPES = [resource_type_resource(kind) for kind in (USER, GROUP)]
-_SCHEMAS = [schema_resource(schema) for kind in (USER, GROUP) for schema in (kind.schema, *kind.extensions)]
 
 
 def _refuse_filter(exchange: Exchange) -> None:
@@ -58,30 +59,47 @@ class ServiceProviderConfig:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._public_url = settings.public_url
+        self._document = SERVICE_PROVIDER_CONFIG | {
+            "bulk": {
+                "supported": True,
+                "maxOperations": settings.max_bulk_operations,
+                "maxPayloadSize": settings.max_bulk_body_bytes,
+            }
+        }
 
     async def on_get(self, request: Request, response: Response, connection_id: str) -> None:
         """Say what is implemented."""
         _refuse_filter(request.exchange)
         location = f"{request.exchange.base_url(self._public_url)}/ServiceProviderConfig"
-        document = {**SERVICE_PROVIDER_CONFIG, "meta": {"resourceType": "ServiceProviderConfig"}}
+        document = {**self._document, "meta": {"resourceType": "ServiceProviderConfig"}}
         answer(response, 200, json_body(_located(document, location)))
 
     on_head = on_get
 
 
 class Documents:
-    """A list of discovery documents, and each of them by its id in any case."""
+    """A list of discovery documents, and each of them by its id in any case.
 
-    def __init__(self, settings: GatewaySettings, endpoint: str, documents: list[dict[str, Any]]) -> None:
+    They are made anew for each request, of the extensions that the connection has received by then.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        settings: GatewaySettings,
+        endpoint: str,
+        make: Callable[[Sequence[pb.Extension]], list[dict[str, Any]]],
+    ) -> None:
+        self._directory = directory
         self._public_url = settings.public_url
         self._endpoint = endpoint
-        self._documents = documents
-        self._by_id = {document["id"].lower(): document for document in documents}
+        self._make = make
 
     async def on_get(self, request: Request, response: Response, connection_id: str) -> None:
         """List them, always all; paging means nothing here (RFC 7644 §4)."""
         _refuse_filter(request.exchange)
-        found = [self._shown(document, request.exchange) for document in self._documents]
+        documents = await self._documents(request.exchange, f"GET {self._endpoint}")
+        found = [self._shown(document, request.exchange) for document in documents]
         answer(response, 200, json_body(list_response(found, len(found), 1, "")))
 
     on_head = on_get
@@ -89,22 +107,31 @@ class Documents:
     async def on_get_by_id(self, request: Request, response: Response, connection_id: str, document_id: str) -> None:
         """Return one of them; the colons of a URN may be percent-encoded."""
         _refuse_filter(request.exchange)
-        document = self._by_id.get(unquote(document_id).lower())
-        if document is None:
-            raise NotFound(f"{self._endpoint.removeprefix('/')} has no such entry")
-        answer(response, 200, json_body(self._shown(document, request.exchange)))
+        wanted = unquote(document_id).lower()
+        for document in await self._documents(request.exchange, f"GET {self._endpoint}/{{id}}"):
+            if document["id"].lower() == wanted:
+                answer(response, 200, json_body(self._shown(document, request.exchange)))
+                return
+        raise NotFound(f"{self._endpoint.removeprefix('/')} has no such entry")
 
     on_head_by_id = on_get_by_id
 
+    async def _documents(self, exchange: Exchange, route: str) -> list[dict[str, Any]]:
+        request = pb.ListExtensionsRequest(connection_id=exchange.connection_id)
+        listed = await self._directory.call(self._directory.stub.ListExtensions, request, exchange, route)
+        return self._make(listed.extensions)
+
     def _shown(self, document: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
-        return _located(document, f"{exchange.base_url(self._public_url)}{self._endpoint}/{document['id']}")
+        # The URN of an extension may be any URI, with slashes too; a colon may stand in a path as it is.
+        segment = quote(document["id"], safe=":")
+        return _located(document, f"{exchange.base_url(self._public_url)}{self._endpoint}/{segment}")
 
 
-def resource_types(settings: GatewaySettings) -> Documents:
+def resource_types(directory: Directory, settings: GatewaySettings) -> Documents:
     """Return the resource of `/ResourceTypes` (RFC 7643 §6)."""
-    return Documents(settings, "/ResourceTypes", _RESOURCE_TYPES)
+    return Documents(directory, settings, "/ResourceTypes", resource_type_documents)
 
 
-def schemas(settings: GatewaySettings) -> Documents:
+def schemas(directory: Directory, settings: GatewaySettings) -> Documents:
     """Return the resource of `/Schemas` (RFC 7643 §7)."""
-    return Documents(settings, "/Schemas", _SCHEMAS)
+    return Documents(directory, settings, "/Schemas", schema_documents)

@@ -17,7 +17,7 @@ from gateway.directory import Directory, Unary
 from gateway.errors import from_failure
 from gateway.exchange import Exchange, Request
 from gateway.middleware import answer, json_body
-from gateway.preconditions import is_unmodified, required_etag
+from gateway.preconditions import check_creation, is_unmodified, required_etag
 from gateway.query import FilterLimits, Page, Projection, page_of, projection_of
 from gateway.render import (
     group_location,
@@ -64,13 +64,13 @@ class GroupCalls:
         """Answer with one group and its entity tag; streamed when the directory has not sent all members."""
         exchange = request.exchange
         response.set_header("ETag", group.etag)
-        if not projection.returns(GROUP, "members") or _is_complete(group):
-            answer(response, status, json_body(self._show(group, exchange, projection)))
+        if not projection.returns(GROUP, "members") or is_complete(group):
+            answer(response, status, json_body(self.show(group, exchange, projection)))
             return
         answer(response, status, None)
         chunks = self._member_chunks(group, exchange, projection, route)
         if request.method == "HEAD":
-            response.stream = _nothing()
+            response.stream = nothing()
             return
         # The first chunk is awaited here, so that a failure up to then is still a SCIM error. A later one breaks the
         # connection off, which no client takes for a complete list.
@@ -90,13 +90,13 @@ class GroupCalls:
             page.start_index if by_index else None,
             "" if by_index or page.count == 0 else result.next_page_token,
         )
-        if not wants_members or all(map(_is_complete, result.groups)):
-            frame["Resources"] = [self._show(group, exchange, projection) for group in result.groups]
+        if not wants_members or all(map(is_complete, result.groups)):
+            frame["Resources"] = [self.show(group, exchange, projection) for group in result.groups]
             answer(response, 200, json_body(frame))
             return
         answer(response, 200, None)
         streamed = self._stream_list(frame, list(result.groups), exchange, projection, route)
-        response.stream = _nothing() if request.method == "HEAD" else streamed
+        response.stream = nothing() if request.method == "HEAD" else streamed
 
     async def _list(self, page: Page, exchange: Exchange, route: str, *, members: bool) -> pb.ListGroupsResponse:
         request = pb.ListGroupsRequest(
@@ -128,13 +128,18 @@ class GroupCalls:
         for number, group in enumerate(groups):
             if number:
                 yield b","
-            if _is_complete(group):
-                yield json_body(self._show(group, exchange, projection))
-                continue
-            chunks = self._member_chunks(group, exchange, projection, route)
-            async for part in _with_members(self._show_bare(group, exchange, projection), b"", chunks):
+            async for part in self.parts(group, exchange, projection, route):
                 yield part
         yield b"]}"
+
+    async def parts(self, group: Group, exchange: Exchange, projection: Projection, route: str) -> AsyncIterator[bytes]:
+        """Yield the JSON of a group whose members are wanted, in parts when the directory has not sent all of them."""
+        if is_complete(group):
+            yield json_body(self.show(group, exchange, projection))
+            return
+        chunks = self._member_chunks(group, exchange, projection, route)
+        async for part in _with_members(self._show_bare(group, exchange, projection), b"", chunks):
+            yield part
 
     async def _member_chunks(
         self, group: Group, exchange: Exchange, projection: Projection, route: str
@@ -150,7 +155,8 @@ class GroupCalls:
             if values:
                 yield json_body(values)[1:-1]
 
-    def _show(self, group: Group, exchange: Exchange, projection: Projection) -> dict[str, Any]:
+    def show(self, group: Group, exchange: Exchange, projection: Projection) -> dict[str, Any]:
+        """Return the resource of a group as the request wants it, with the members that the directory has sent."""
         with_members = projection.returns(GROUP, "members")
         resource = group_resource(group, exchange.base_url(self._public_url), with_members=with_members)
         if projection.is_default:
@@ -162,13 +168,14 @@ class GroupCalls:
         return project(GROUP, resource, projection.attributes, projection.excluded)
 
 
-async def _nothing() -> AsyncIterator[bytes]:
+async def nothing() -> AsyncIterator[bytes]:
     """Yield nothing: a body of unknown length, for a HEAD that must not state one."""
     return
     yield b""
 
 
-def _is_complete(group: Group) -> bool:
+def is_complete(group: Group) -> bool:
+    """Tell whether the directory has sent all members."""
     return group.member_count <= len(group.members)
 
 
@@ -197,6 +204,7 @@ class Groups:
     async def on_post(self, request: Request, response: Response, connection_id: str) -> None:
         """Create a group."""
         calls, exchange = self._calls, request.exchange
+        check_creation(request)
         projection = projection_of(GROUP, exchange.parameters())
         document = normalize(GROUP, await calls.bodies.read_json(request, calls.body_limit))
         created = await calls.directory.call(

@@ -31,18 +31,29 @@ class BodyReader:
         self._max_operations = settings.max_patch_operations
         self._max_member_values = settings.max_patch_member_values
 
-    async def read_json(self, request: Request, limit: int) -> Any:
-        """Return the parsed body, of at most `limit` bytes. Raises Refusal, ScimError."""
+    async def read_json(self, request: Request, limit: int, *, around: int = 0) -> Any:
+        """Return the parsed body, of at most `limit` bytes. Raises Refusal, ScimError.
+
+        `around` is how many levels of the body are there only to hold the bodies of other requests.
+        """
         check_content_type(request.content_type)
-        length = request.content_length
+        exchange, length = request.exchange, request.content_length
         if length is None or length > AUTHENTICATE_FIRST_BYTES:
-            await self._directory.check_token(request.exchange)
-        return parse_json(await read_body(request, limit), self._max_depth)
+            # The dialect is told with the call that follows, as it shows in the body above all.
+            exchange.dialect_told = True
+            await self._directory.check_token(exchange)
+            exchange.dialect_told = False
+        exchange.body = parse_json(await read_body(request, limit), self._max_depth + around)
+        return exchange.body
 
     async def read_patch(self, request: Request, limit: int) -> list[PatchOperation]:
         """Return the operations of a PATCH body, checked for form (RFC 7644 §3.5.2). Raises Refusal, ScimError."""
+        return self.patch_operations(await self.read_json(request, limit))
+
+    def patch_operations(self, body: object) -> list[PatchOperation]:
+        """Return the operations of a PATCH message, checked for form (RFC 7644 §3.5.2). Raises ScimError."""
         operations = parse_patch(
-            await self.read_json(request, limit),
+            body,
             max_operations=self._max_operations,
             max_member_values=self._max_member_values,
         )

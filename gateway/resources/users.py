@@ -9,7 +9,7 @@ from rollcall.directory.v1.user_pb2 import User
 from gateway.directory import Directory
 from gateway.exchange import Exchange, Request
 from gateway.middleware import answer, json_body
-from gateway.preconditions import is_unmodified, required_etag
+from gateway.preconditions import check_creation, is_unmodified, required_etag
 from gateway.query import FilterLimits, Page, Projection, page_of, projection_of
 from gateway.render import list_response, to_user, user_location, user_resource
 from gateway.resources.requests import BodyReader
@@ -102,6 +102,7 @@ class Users:
     async def on_post(self, request: Request, response: Response, connection_id: str) -> None:
         """Create a user."""
         calls, exchange = self._calls, request.exchange
+        check_creation(request)
         projection = projection_of(USER, exchange.parameters())
         document = normalize(USER, await calls.bodies.read_json(request, calls.body_limit))
         created = await calls.directory.call(

@@ -20,6 +20,7 @@ from chassis.delivery_servicer import SERVICE_NAME, DeliveryServicer
 from chassis.errors import RpcFailure, from_rpc_error
 from chassis.grpc_client import channel
 from chassis.grpc_server import Server
+from chassis.reconcile import Reconciler
 from tests.chassis.delivery_world import (
     TABLES,
     DeadLetter,
@@ -84,9 +85,20 @@ async def sink(db: Database) -> Sink:
     return Sink(db, Source(db).repair)
 
 
+class Nowhere:
+    """A service that keeps no connection and no workspace."""
+
+    async def connections(self, connection_id: str) -> list[Any]:
+        return []
+
+    async def closed_workspaces(self) -> list[Any]:
+        return []
+
+
 @pytest.fixture
 async def service(db: Database, sink: Sink) -> AsyncIterator[pb_grpc.DeliveryServiceStub]:
-    servicer = DeliveryServicer(db, TABLES, sink.consumer("nats://127.0.0.1:1"))
+    consumer = sink.consumer("nats://127.0.0.1:1")
+    servicer = DeliveryServicer(db, TABLES, consumer, Reconciler(db, TABLES, consumer, Nowhere()))
     server = Server(
         register=lambda made: pb_grpc.add_DeliveryServiceServicer_to_server(servicer, made),
         service_names=[SERVICE_NAME],

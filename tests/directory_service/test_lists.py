@@ -1,13 +1,17 @@
 """Lists of users and groups over gRPC: filters, sorts, pages (AIP-132, AIP-158, RFC 7644 §3.4.2)."""
 
 import base64
+import time
+from pathlib import Path
 
 import grpc
 import pytest
+import sqlalchemy as sa
 from rollcall.directory.v1 import directory_service_pb2 as pb
 
-from chassis.paging import encode_page_token
-from tests.directory_service.world import Connected, World, email, user
+from chassis.paging import PAGE_TOKEN_SECONDS, SignedPageTokens, encode_page_token
+from directory_service.tables import SECRETS
+from tests.directory_service.world import Connected, World, email, running, settings, user
 
 
 async def test_the_filters_of_identity_providers_find_the_user(connected: Connected) -> None:
@@ -107,27 +111,62 @@ async def test_a_sort_that_cannot_be_is_refused(connected: Connected, sort_by: s
     assert (failure.reason, failure.field) == ("INVALID_VALUE", "sort_by")
 
 
-async def test_a_forged_page_token_is_refused(connected: Connected) -> None:
+async def test_a_forged_page_token_is_refused(world: World, connected: Connected) -> None:
     """Proto: "A page token is forged or belongs to another query."."""
     scim = connected.scim
     for n in range(3):
         await scim.create(f"u{n}", title=f"t{n}")
     token = (await scim.call("ListUsers", pb.ListUsersRequest(page_size=1))).next_page_token
     query = f"{connected.id}\nUser\n\ntitle\n0"
+    signed = world.server.directory.page_tokens
+    another = SignedPageTokens(b"\0" * 32, domain="x")
     for request in (
         pb.ListUsersRequest(page_token="x"),
         pb.ListUsersRequest(page_token=token, filter="title pr"),
         pb.ListUsersRequest(page_token=token, sort_by="title"),
         pb.ListUsersRequest(page_token=base64.urlsafe_b64encode(b"[1]").decode()),
-        pb.ListUsersRequest(page_token=encode_page_token(("5", 1), query), sort_by="title"),
-        pb.ListUsersRequest(page_token=encode_page_token(("{", 1), query), sort_by="title"),
-        pb.ListUsersRequest(page_token=encode_page_token(('"\\u0000"', 1), query), sort_by="title"),
-        pb.ListUsersRequest(page_token=encode_page_token(("null", 2**63), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(("5", 1), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(("{", 1), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(('"\\u0000"', 1), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(("null", 2**63), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=another.encode(('"t0"', 0), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=encode_page_token(('"t0"', 0), query), sort_by="title"),
     ):
         failure = await scim.refused("ListUsers", request)
         assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PAGE_TOKEN")
-    good = pb.ListUsersRequest(page_token=encode_page_token(('"t0"', 0), query), sort_by="title")
+    good = pb.ListUsersRequest(page_token=signed.encode(('"t0"', 0), query), sort_by="title")
     assert len((await scim.call("ListUsers", good)).users) == 3
+
+
+async def test_a_page_token_expires(world: World, connected: Connected) -> None:
+    """RFC 9865 §2.1: "Cursor has expired. Do not wait longer than cursorTimeout [...] to request additional pages."."""
+    scim = connected.scim
+    for n in range(2):
+        await scim.create(f"u{n}")
+    query = f"{connected.id}\nUser\n\n\n0"
+    (row,) = await world.rows(sa.select(SECRETS.c.value))
+    for age, expired in ((PAGE_TOKEN_SECONDS - 30, False), (PAGE_TOKEN_SECONDS + 1, True)):
+        clock = time.time() - age
+        token = SignedPageTokens(bytes(row.value), domain="x", clock=lambda now=clock: now).encode(("null", 0), query)
+        request = pb.ListUsersRequest(page_token=token)
+        if expired:
+            failure = await scim.refused("ListUsers", request)
+            assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "EXPIRED_PAGE_TOKEN")
+        else:
+            assert len((await scim.call("ListUsers", request)).users) == 2
+
+
+async def test_a_page_token_of_one_process_is_good_in_another(database_url: str, tmp_path: Path) -> None:
+    """Proto: "The token of the page before", whichever process gave it, and also after a restart."""
+    made = settings(database_url, tmp_path)
+    async with running(made) as first:
+        connected = await first.connect()
+        for n in range(2):
+            await connected.scim.create(f"u{n}")
+        page = await connected.scim.call("ListUsers", pb.ListUsersRequest(page_size=1))
+        async with running(made) as second:
+            rest = pb.ListUsersRequest(page_size=1, page_token=page.next_page_token)
+            assert [u.user_name for u in (await second.scim(connected.token).call("ListUsers", rest)).users] == ["u1"]
 
 
 async def test_a_skip_out_of_range_is_refused(connected: Connected) -> None:

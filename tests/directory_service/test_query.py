@@ -43,6 +43,7 @@ from scim.values import normalize
 LOCATION = "https://scim.example.com/scim/v2/c"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 CUSTOM = "urn:custom:X.1:user"
+IDS = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(8)]
 
 # Few and confusable: letters that fold to two, wildcards, quotes, what looks like another type.
 WORDS = ["a", "A", "b", "ab", "aB", "ß", "SS", "É", "é", "ſ", "\u0130", "\u0130x", "ŉ", "ᾈ", "1", "true", '"', "%", "_",
@@ -77,7 +78,9 @@ user_bodies = st.fixed_dictionaries(
             {},
             optional={
                 "department": words,
-                "manager": st.fixed_dictionaries({}, optional={"value": words, "$ref": words}),
+                "manager": st.fixed_dictionaries(
+                    {}, optional={"value": st.one_of(words, st.sampled_from(IDS[:3])), "$ref": words}
+                ),
                 "custom": undeclared,
             },
         ),
@@ -91,7 +94,8 @@ USER_PATHS = [
     "addresses.locality", "addresses", "schemas", "groups", "groups.value", "groups.display", "groups.type",
     "groups.$ref", "meta.created", "meta.lastModified", "meta.version", "meta.resourceType", "meta.location", "meta",
     "urn:ietf:params:scim:schemas:core:2.0:User:userName", f"{ENTERPRISE}:department", f"{ENTERPRISE}:manager",
-    f"{ENTERPRISE}:manager.value", f"{ENTERPRISE}:manager.$ref", f"{ENTERPRISE}:custom", f"{ENTERPRISE}:custom.sub",
+    f"{ENTERPRISE}:manager.value", f"{ENTERPRISE}:manager.$ref", f"{ENTERPRISE}:manager.displayName",
+    f"{ENTERPRISE}:custom", f"{ENTERPRISE}:custom.sub",
     ENTERPRISE, f"{CUSTOM}:badge", f"{CUSTOM.upper()}:BADGE", f"{CUSTOM}:badge.sub", f"{CUSTOM}:badge.value",
     f"{CUSTOM}:tags", "urn:never:seen:x", "password",
 ]  # fmt: skip
@@ -107,14 +111,13 @@ VALUE_PATHS = {
         "groups": ["value", "display", "type", "$ref"],
         "name": ["familyName", "givenName"],
         "meta": ["created", "version"],
-        f"{ENTERPRISE}:manager": ["value", "$ref"],
+        f"{ENTERPRISE}:manager": ["value", "$ref", "displayName"],
         f"{CUSTOM}:badge": ["value", "sub", "value.sub", "sub.other"],
         CUSTOM: ["badge", "tags.value"],
     },
     GROUP: {"members": ["value", "type", "display", "$ref"], f"{CUSTOM}:badge": ["value", "sub"]},
 }
 OPERATORS = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"]
-IDS = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(8)]
 literals = st.one_of(
     words,
     numbers,
@@ -177,7 +180,7 @@ def directories(draw: st.DrawFn) -> dict[str, Any]:
             max_size=3,
         )
     )
-    rows: dict[str, Any] = {"users": [], "groups": []}
+    rows: dict[str, Any] = {"users": [], "groups": [], "displays": {}}
     for number, body in enumerate(bodies):
         prefix = draw(st.sampled_from(["u", "U", "ß", "%"]))
         rows["users"].append((IDS[number], normalize(USER, {"userName": f"{prefix}{number}", **body})))
@@ -185,6 +188,7 @@ def directories(draw: st.DrawFn) -> dict[str, Any]:
         members = [IDS[i] for i in range(len(bodies)) if draw(st.booleans())]
         members += [IDS[5 + i] for i in range(number + 1, len(group_bodies)) if draw(st.booleans())]
         rows["groups"].append((IDS[5 + number], normalize(GROUP, {"displayName": f"G{number}", **body}), members))
+        rows["displays"] |= {(IDS[5 + number], member): draw(words) for member in members if draw(st.booleans())}
     return rows
 
 
@@ -217,16 +221,19 @@ def fill(tx: Transaction, rows: dict[str, Any]) -> tuple[str, list[dict[str, Any
                         "type": "direct" if user_id in members else "indirect",
                     }
                 )
-        shown_users.append(shown(USER, user_id, document, 1000 + number * 500, groups=memberships))
+        manager = with_manager(document, rows)
+        shown_users.append(shown(USER, user_id, manager, 1000 + number * 500, groups=memberships))
     for group_id, document, members in rows["groups"]:
         state = GroupState(
             id=group_id, connection_id="c", document=document, member_count=0, last_member_position=0, version=1,
             created_ms=2000, updated_ms=2000,
         )  # fmt: skip
         groups.insert_group(tx, "c", state)
-        named = [Named(m, KIND_GROUP if m >= IDS[5] else KIND_USER, names[m]) for m in members]
+        displays = {member: rows.get("displays", {}).get((group_id, member), "") for member in members}
+        named = [Named(m, KIND_GROUP if m >= IDS[5] else KIND_USER, names[m]).called(displays[m]) for m in members]
         groups.add_members(tx, "c", state, named)
-        shown_groups.append(shown(GROUP, group_id, document, 2000, members=[element(m, names) for m in members]))
+        elements = [element(m, displays[m] or names[m]) for m in members]
+        shown_groups.append(shown(GROUP, group_id, document, 2000, members=elements))
     return "c", shown_users, shown_groups
 
 
@@ -240,13 +247,27 @@ def reach(group_id: str, rows: dict[str, Any]) -> set[str]:
     return found
 
 
-def element(member_id: str, names: dict[str, str]) -> dict[str, Any]:
+def with_manager(document: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:
+    """A document with what is shown of a manager who is a user of the connection."""
+    manager = document.get(ENTERPRISE, {}).get("manager", {})
+    named = [entry for entry in rows["users"] if entry[0] == manager.get("value")]
+    named += [entry for entry in rows["users"] if entry[1].get("externalId", "") == manager.get("value")]
+    if not named:
+        return document
+    user_id, found = named[0]
+    computed = {"$ref": f"{LOCATION}/Users/{user_id}", **manager}
+    if "displayName" in found:
+        computed["displayName"] = found["displayName"]
+    return {**document, ENTERPRISE: {**document[ENTERPRISE], "manager": computed}}
+
+
+def element(member_id: str, display: str) -> dict[str, Any]:
     collection = "Groups" if member_id >= IDS[5] else "Users"
     return {
         "value": member_id,
         "$ref": f"{LOCATION}/{collection}/{member_id}",
         "type": collection[:-1],
-        "display": names[member_id],
+        "display": display,
     }
 
 
@@ -340,7 +361,8 @@ def test_sql_selects_the_members_that_the_definition_selects(
 @given(
     directories(),
     st.sampled_from(["userName", "externalId", "title", "name.familyName", "emails", "emails.type", "photos", "active",
-                     "emails.primary", "meta.created", f"{CUSTOM}:badge", f"{ENTERPRISE}:department", "id"]),
+                     "emails.primary", "meta.created", "groups", "groups.type", "groups.display", "schemas",
+                     f"{CUSTOM}:badge", f"{ENTERPRISE}:department", "id"]),
     st.booleans(),
 )  # fmt: skip
 @example({"users": [(IDS[n], normalize(USER, {"userName": f"u{n}", "title": t} if t else {"userName": f"u{n}"}))
@@ -432,6 +454,36 @@ def test_a_filter_selects_what_it_says(engine: sa.Engine, filter: str, expected:
         assert [resource["id"] for resource in resources if evaluate(term, resource, USER)] == [
             IDS[number] for number in expected
         ]
+        transaction.rollback()
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "path", "expected"),
+    [
+        (USER, "groups.display", ["g0", "g0", "g0", None]),
+        (USER, "groups.type", ["direct", "indirect", "indirect", None]),
+        (USER, "groups", [IDS[5], IDS[5], IDS[5], None]),
+        (USER, "groups.$ref", [f"{LOCATION}/Groups/{IDS[5]}"] * 3 + [None]),
+        (USER, "schemas", [USER.schema.id] * 4),
+        (GROUP, "members", [IDS[0], IDS[0], IDS[2]]),
+        (GROUP, "members.display", ["u0", "u0", "ss2"]),
+        (GROUP, "members.type", ["user", "user", "user"]),
+    ],
+)
+def test_memberships_are_sorted_by_the_first(
+    engine: sa.Engine, resource_type: ResourceType, path: str, expected: list[str | None]
+) -> None:
+    """RFC 7644 §3.4.2.3: of a multi-valued attribute "the value of the primary attribute (or else the first value)"."""
+    with engine.connect() as connection, connection.begin() as transaction:
+        tx = Transaction(connection, engine.dialect.name)
+        fill(tx, FIXED)
+        sort = compile_sort(parse_attribute_path(path), resource_type, Scope(tx.dialect, "c", LOCATION))
+        table, columns = ("users", USER_COLUMNS) if resource_type is USER else ("groups", GROUP_COLUMNS)
+        rows = list_rows(tx, "c", Listing(table, columns, None, sort), after=None, skip=0, limit=9)
+        assert sorted(row.sort_value or "~" for row in rows) == sorted(value or "~" for value in expected)
+        assert [row.sort_value for row in rows] == sorted(
+            (row.sort_value for row in rows), key=lambda value: (value is None, value)
+        )
         transaction.rollback()
 
 

@@ -29,10 +29,13 @@ WRITES = {
     "UpdateGroup",
     "PatchGroup",
     "DeleteGroup",
+    "BulkWrite",
 }
 INTERNAL = {"ListParkedMembers", "StreamSnapshot", "GetEvent"}
+ADMINISTRATIVE = {"ReplayEvents"}
 SERVICE_READS = {
-    "GetUser", "ListUsers", "GetGroup", "ListGroups", "ListGroupMembers", *INTERNAL, "GetWorkspace", "ListWorkspaces",
+    "GetUser", "ListUsers", "GetGroup", "ListGroups", "ListGroupMembers", "ListExtensions",
+    "SearchResources", *INTERNAL, "GetWorkspace", "ListWorkspaces",
     "GetConnection", "ListConnections", "GetAttributeMapping", "ListAttributeHistory", "PreviewAttributeMapping",
 }  # fmt: skip
 
@@ -43,6 +46,7 @@ def request_of(method: str, connection_id: str, user_id: str, group_id: str) -> 
         "CreateUser": pb.CreateUserRequest(connection_id=connection_id, user=user("new@b")),
         "GetUser": pb.GetUserRequest(connection_id=connection_id, id=user_id, include_groups=True),
         "ListUsers": pb.ListUsersRequest(connection_id=connection_id),
+        "ListExtensions": pb.ListExtensionsRequest(connection_id=connection_id),
         "UpdateUser": pb.UpdateUserRequest(connection_id=connection_id, user=user("new@b", id=user_id)),
         "PatchUser": pb.PatchUserRequest(
             connection_id=connection_id, id=user_id, operations=[operation("replace", "title", "x")]
@@ -62,6 +66,17 @@ def request_of(method: str, connection_id: str, user_id: str, group_id: str) -> 
         "ListParkedMembers": pb.ListParkedMembersRequest(connection_id=connection_id, group_id=group_id),
         "StreamSnapshot": pb.StreamSnapshotRequest(connection_id=connection_id, kind=pb.RESOURCE_KIND_USER, id=user_id),
         "GetEvent": pb.GetEventRequest(event_id="nothing"),
+        "SearchResources": pb.SearchResourcesRequest(connection_id=connection_id),
+        "BulkWrite": pb.BulkWriteRequest(
+            connection_id=connection_id,
+            operations=[
+                pb.BulkOperation(delete_user=pb.DeleteUserRequest(id=user_id)),
+                pb.BulkOperation(
+                    patch_group=pb.PatchGroupRequest(id=group_id, operations=[operation("remove", "members")])
+                ),
+            ],
+        ),
+        "ReplayEvents": pb.ReplayEventsRequest(connection_id=connection_id, from_sequence=0),
         "CheckToken": pb.CheckTokenRequest(connection_id=connection_id),
     }[method]
 
@@ -85,13 +100,13 @@ async def test_no_method_reaches_a_resource_of_another_connection(
     group = await victim.scim.create_group("Victims", found.id, "parked@b")
     before = len(await world.events(victim.id))
     foreign = request_of(method, victim.id, found.id, group.id)
-    if method not in INTERNAL:
+    if method not in INTERNAL | ADMINISTRATIVE:
         failure = await connected.scim.refused(method, foreign)
         assert (failure.code, failure.reason) == (grpc.StatusCode.UNAUTHENTICATED, "INVALID_TOKEN")
     own = request_of(method, "", found.id, group.id)
     by_admin = request_of(method, connected.id, found.id, group.id)
     for caller, request in ((connected.scim, own), (world.admin, by_admin)):
-        if method == "CheckToken" or (caller is connected.scim and method in INTERNAL):
+        if method in ADMINISTRATIVE | {"CheckToken"} or (caller is connected.scim and method in INTERNAL):
             continue
         if method in ("CreateUser", "CreateGroup"):
             await caller.call(method, request)
@@ -101,9 +116,15 @@ async def test_no_method_reaches_a_resource_of_another_connection(
                 if method == "CreateUser"
                 else pb.DeleteGroupRequest(connection_id=connected.id, id=(await only(world, connected, method))),
             )
-        elif method in ("ListUsers", "ListGroups"):
+        elif method == "BulkWrite":
+            results = (await caller.call(method, request)).results
+            assert [result.failure.code for result in results] == [grpc.StatusCode.NOT_FOUND.value[0]] * 2
+            assert "victim" not in str(results).lower()
+        elif method in ("ListUsers", "ListGroups", "SearchResources"):
             response = await caller.call(method, request)
             assert response.total_size == 0
+        elif method == "ListExtensions":
+            assert not (await caller.call(method, request)).extensions
         else:
             failure = await caller.refused(method, request)
             assert failure.code == grpc.StatusCode.NOT_FOUND
@@ -165,7 +186,7 @@ async def test_every_method_is_denied_by_default(world: World, connected: Connec
             )
         else:
             assert (await caller.refused(method, request)).code == grpc.StatusCode.PERMISSION_DENIED
-    if method in CONNECTION_METHODS or method in INTERNAL:
+    if method in CONNECTION_METHODS or method in INTERNAL | ADMINISTRATIVE:
         assert (await connected.scim.refused(method, request)).code == grpc.StatusCode.PERMISSION_DENIED
 
 

@@ -132,7 +132,7 @@ class Caller:
         return [parked.value for parked in (await self.call("ListParkedMembers", request)).parked_members]
 
 
-STREAMS = frozenset({"ListGroupMembers", "StreamSnapshot"})
+STREAMS = frozenset({"ListGroupMembers", "StreamSnapshot", "ReplayEvents"})
 
 
 @dataclasses.dataclass

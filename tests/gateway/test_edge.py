@@ -110,12 +110,14 @@ async def test_nothing_is_told_before_the_token_is_found_good(
     edge: Edge, method: str, path: str, content: bytes
 ) -> None:
     """SECURITY: "Every path under `/scim/v2/{connection_id}` needs a token … discovery documents too"."""
-    edge.directory.scripts["CheckToken"] = invalid_token
+    asking = ("CheckToken", "ListExtensions", "SearchResources")
+    edge.directory.scripts |= dict.fromkeys(asking, invalid_token)
     response = await edge.send(method, path, content=content)
     detail = assert_scim_error(response, 401)
     assert "revoked yesterday" not in detail
     assert "allow" not in response.headers
-    assert edge.directory.named() == ["CheckToken"]
+    assert len(edge.directory.calls) == 1
+    assert edge.directory.named()[0] in asking
     assert edge.directory.calls[0][1].connection_id == CONNECTION
 
 
@@ -145,6 +147,21 @@ async def test_what_the_directory_needs_to_know_travels_with_the_call(edge: Edge
     assert metadata["rollcall-scim-token"] == edge.headers["Authorization"].removeprefix("Bearer ")
     assert metadata["authorization"] == "Bearer " + "x" * 43
     assert metadata["traceparent"] == traceparent
+    assert metadata["rollcall-client-dialect"] == "OTHER"
+
+
+async def test_the_dialect_of_a_request_is_told_once_and_with_its_body(edge: Edge) -> None:
+    """Issue: the dialect is detected from the request; the directory counts requests, not calls."""
+    edge.directory.scripts["UpdateUser"] = lambda request: pb.UpdateUserResponse(user=USER)
+    body = {"userName": "Ada", "active": False, "title": "x" * 100_000}
+    headers = {"User-Agent": "Okta SCIM Client 1.0.0", "If-Match": 'W/"1", W/"2"'}
+    assert (await edge.send("PUT", "/Users/u1", json=body, headers=headers)).status_code == 200
+    assert edge.directory.named() == ["CheckToken", "GetUser", "UpdateUser"]
+    told = [metadata.get("rollcall-client-dialect") for _, _, metadata in edge.directory.calls]
+    assert told == [None, "OKTA_AIW", None]
+    await edge.send("GET", "/ServiceProviderConfig", headers=headers)
+    assert edge.directory.calls[-1][0] == "CheckToken"
+    assert edge.directory.calls[-1][2]["rollcall-client-dialect"] == "OKTA"
 
 
 @pytest.mark.parametrize("value", ["", "a b", "x" * 129, "-x", "é".encode("latin-1"), '"><script>'])
@@ -231,7 +248,6 @@ async def test_readiness_is_that_of_the_directory(edge: Edge) -> None:
         "/scim/v2/{c}/Users%5Cu1",
         "/scim/v2/{c}/Users%00/u1",
         "/scim/v2//Users/u1",
-        "/scim/v2/{c}",
         "/scim/v2/{c}/",
         "/scim/v2",
         "/healthz/",

@@ -69,11 +69,18 @@ def test_a_number_that_is_none_is_refused_with_its_name(raw: bytes) -> None:
     assert caught.value.detail.split()[0] in ("startIndex", "count")
 
 
-def test_with_a_cursor_a_wrong_count_is_invalid_count() -> None:
-    """RFC 9865 §2.3: `invalidCount`."""
+@pytest.mark.parametrize("raw", [b"cursor&count=many", b"count=0&cursor=", b"cursor=abc&count=-1", b"cursor&count=1.5"])
+def test_with_a_cursor_a_wrong_count_is_invalid_count(raw: bytes) -> None:
+    """RFC 9865 §2: `count` is "A positive integer"; what is not is `invalidCount`."""
     with pytest.raises(Refusal) as caught:
-        page(b"cursor&count=many")
-    assert caught.value.scim_type == "invalidCount"
+        page(raw)
+    assert (caught.value.status, caught.value.scim_type) == (400, "invalidCount")
+
+
+def test_with_a_cursor_a_count_beyond_the_largest_page_is_that_page() -> None:
+    """RFC 9865 §2: "the service provider [...] MAY return fewer results"."""
+    assert page(b"cursor&count=1000").count == 200
+    assert page(b"cursor&count=").count == 100
 
 
 def test_a_cursor_is_present_and_empty_on_the_first_page() -> None:

@@ -9,8 +9,9 @@ import pytest
 from rollcall.directory.v1 import events_pb2
 from rollcall.mdm.v1 import mdm_service_pb2
 
+from chassis.database import Transaction
 from chassis.outbox import table_of
-from mdm_service import devices, provisioning, repository, tables
+from mdm_service import closures, devices, provisioning, repository, tables
 from tests.mdm_service.world import Tenant
 
 
@@ -311,6 +312,7 @@ async def test_a_deleted_workspace_releases_its_devices_and_keeps_nothing_else(
     event = tenant.event(message, kind="workspace", aggregate_id=tenant.workspace_id, version=1)
     del tenant.world.workspaces[tenant.workspace_id]
     await tenant.handle(event)
+    await closures.empty_all(tenant.db)
     assert await tenant.summary(event) == [
         ("REMOVE_DEVICE", commands[device_id].serial, "APPLIED", "") for device_id in sorted(commands)
     ]
@@ -329,6 +331,43 @@ async def test_a_deleted_workspace_releases_its_devices_and_keeps_nothing_else(
         rows = table.select().where(table.c.workspace_id == tenant.workspace_id)
         assert await tenant.db.read(lambda tx, rows=rows: tx.execute(rows).all()) == []
     assert await other_tenant.device("C02") == untouched
+
+
+async def test_a_workspace_is_emptied_in_parts_and_goes_on_where_it_was_cut_off(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PRODUCT §1: "in bounded chunks"; every device gets one command and one effect, whenever the work was cut off."""
+    monkeypatch.setattr(closures, "DEVICES_AT_ONCE", 2)
+    monkeypatch.setattr(closures, "EMPLOYEES_AT_ONCE", 1)
+    await tenant.rule("do_nothing")
+    for name in ("ada", "eve"):
+        await tenant.create(name)
+    for number in range(5):
+        await tenant.enroll(f"C{number}", owner="ada@acme.test")
+    message = events_pb2.WorkspaceDeleted(origin=events_pb2.Origin(workspace_id=tenant.workspace_id))
+    event = tenant.event(message, kind="workspace", aggregate_id=tenant.workspace_id, version=1)
+    del tenant.world.workspaces[tenant.workspace_id]
+    await tenant.handle(event)
+
+    def some(tx: Transaction) -> bool:
+        return closures.empty_some(tx, tenant.workspace_id)
+
+    def cut_off(tx: Transaction) -> bool:
+        closures.empty_some(tx, tenant.workspace_id)
+        raise InterruptedError
+
+    assert await tenant.db.write(some)
+    assert len(await tenant.effects(event)) == 2
+    with pytest.raises(InterruptedError):
+        await tenant.db.write(cut_off)
+    assert len(await tenant.effects(event)) == 2
+    parts = 1
+    while await tenant.db.write(some):
+        parts += 1
+    assert parts == 5
+    assert sorted(await tenant.summary(event)) == [("REMOVE_DEVICE", f"C{n}", "APPLIED", "") for n in range(5)]
+    assert await tenant.db.read(lambda tx: repository.employees(tx, tenant.workspace_id, None, 9)) == []
+    assert await tenant.db.read(repository.first_closure) is None
 
 
 async def test_a_workspace_that_is_gone_stays_gone_whatever_arrives_late(tenant: Tenant) -> None:

@@ -11,8 +11,8 @@ from rollcall.directory.v1 import directory_service_pb2, events_pb2, user_pb2
 
 from chassis import grpc_client
 from chassis.consumer import Event
+from mdm_service import closures, provisioning, repository
 from mdm_service import directory as directory_module
-from mdm_service import provisioning, repository
 from mdm_service.directory import Directory
 from tests.mdm_service.world import Tenant
 
@@ -139,6 +139,7 @@ async def test_a_workspace_is_closed_only_when_the_directory_has_it_no_more(tena
     assert device.assignment_epoch == 0
     del tenant.world.workspaces[tenant.workspace_id]
     assert await repair(tenant, event) == (2, True)
+    await closures.empty_all(tenant.db)
     closed = await tenant.db.read(lambda tx: repository.device(tx, tenant.workspace_id, device.device_id))
     assert closed is not None
     assert closed.assignment_epoch == 1

@@ -59,10 +59,33 @@ class DirectoryOfTests(
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such connection")
         return connection_service_pb2.GetConnectionResponse(connection=self.connections[request.connection_id])
 
+    async def ListConnections(
+        self, request: connection_service_pb2.ListConnectionsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> connection_service_pb2.ListConnectionsResponse:
+        """Every connection, two on a page."""
+        start = int(request.page_token or 0)
+        found = sorted(self.connections.values(), key=lambda item: item.connection_id)
+        token = str(start + 2) if len(found) > start + 2 else ""
+        return connection_service_pb2.ListConnectionsResponse(
+            connections=found[start : start + 2], next_page_token=token
+        )
+
+    async def ListWorkspaces(
+        self, request: connection_service_pb2.ListWorkspacesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> connection_service_pb2.ListWorkspacesResponse:
+        """Every workspace."""
+        return connection_service_pb2.ListWorkspacesResponse(workspaces=self.workspaces.values())
+
     async def StreamSnapshot(
         self, request: directory_service_pb2.StreamSnapshotRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[directory_service_pb2.StreamSnapshotResponse]:
-        """What a test said that a resource is."""
+        """What a test said that a resource is; with an empty id every user of the connection that is there."""
+        if not request.id:
+            for _, responses in sorted(self.snapshots.items()):
+                for response in responses:
+                    if response.HasField("user") and response.user.connection_id == request.connection_id:
+                        yield response
+            return
         for response in self.snapshots.get(request.id, []):
             yield response
 

@@ -314,12 +314,18 @@ class RecordedDirectory(
     async def ListConnections(self, request: Any, context: Any) -> Any:
         await self._ask(f"connections of {request.workspace_id}", context)
         # One connection per page, so that whoever does not turn pages finds too few.
-        mine = [item for item in self.connections.values() if item.workspace_id == request.workspace_id]
+        wanted = request.workspace_id
+        mine = [item for item in self.connections.values() if wanted in ("", item.workspace_id)]
         start = int(request.page_token or 0)
         token = str(start + 1) if start + 1 < len(mine) else ""
         return connection_service_pb2.ListConnectionsResponse(
             connections=mine[start : start + 1], next_page_token=token
         )
+
+    async def ListWorkspaces(self, request: Any, context: Any) -> Any:
+        await self._ask("workspaces", context)
+        workspaces = [connection_service_pb2.Workspace(workspace_id=workspace_id) for workspace_id in self.workspaces]
+        return connection_service_pb2.ListWorkspacesResponse(workspaces=workspaces)
 
     async def ListGroups(self, request: Any, context: Any) -> Any:
         await self._ask(f"groups where {request.filter}", context)
@@ -334,7 +340,20 @@ class RecordedDirectory(
 
     async def StreamSnapshot(self, request: Any, context: Any) -> Any:
         await self._ask(f"snapshot {request.id}", context)
+        if not request.id:
+            for item in self.snapshot_of_all(request.connection_id, request.kind):
+                yield item
+            return
         if request.id not in self.snapshots:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such connection")
         for item in self.snapshots[request.id]:
             yield item
+
+    def snapshot_of_all(self, connection_id: str, kind: int) -> Any:
+        """Every user or group of a connection, in the order of their ids, without what is gone."""
+        field = directory_service_pb2.ResourceKind.Name(kind).removeprefix("RESOURCE_KIND_").lower()
+        for _, items in sorted(self.snapshots.items()):
+            for item in items:
+                resource = item.user if field == "user" else item.group.group
+                if item.HasField(field) and resource.connection_id == connection_id:
+                    yield item

@@ -181,6 +181,14 @@ SCIM = {
         None,
         "userName",
     ),
+    "active removed": (
+        "PATCH",
+        "/Users/{ada}",
+        patch({"op": "remove", "path": "active"}),
+        400,
+        "mutability",
+        "active",
+    ),
     "one bad operation of two": (
         "PATCH",
         "/Users/{ada}",

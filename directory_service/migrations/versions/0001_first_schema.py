@@ -27,12 +27,23 @@ def upgrade() -> None:
     op.create_table(
         "attribute_sightings",
         sa.Column("connection_id", TEXT, nullable=False),
+        sa.Column("kind", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("namespace", TEXT, nullable=False),
         sa.Column("key", TEXT, nullable=False),
+        sa.Column("forms", sa.SmallInteger(), nullable=False),
         sa.Column("first_seen_ms", sa.BigInteger(), nullable=False),
         sa.Column("last_seen_ms", sa.BigInteger(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("connection_id", "namespace", "key"),
+        sa.PrimaryKeyConstraint("connection_id", "kind", "namespace", "key"),
+    )
+    op.create_table(
+        "client_profiles",
+        sa.Column("connection_id", TEXT, nullable=False),
+        sa.Column("dialect", TEXT, nullable=False),
+        sa.Column("first_seen_ms", sa.BigInteger(), nullable=False),
+        sa.Column("last_seen_ms", sa.BigInteger(), nullable=False),
+        sa.Column("request_count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("connection_id", "dialect"),
     )
     op.create_table(
         "group_members",
@@ -41,6 +52,7 @@ def upgrade() -> None:
         sa.Column("connection_id", TEXT, nullable=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("display", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("group_id", "member_id"),
         sqlite_with_rowid=False,
     )
@@ -89,6 +101,7 @@ def upgrade() -> None:
         sa.Column("value_key", TEXT, nullable=False),
         sa.Column("connection_id", TEXT, nullable=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("display", TEXT, nullable=True),
         sa.Column("parked_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("group_id", "value", name="ux_parked_members_value"),
@@ -96,6 +109,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_parked_members_position", "parked_members", ["connection_id", "position"], unique=False)
     op.create_index("ix_parked_members_value_key", "parked_members", ["connection_id", "value_key"], unique=False)
+    op.create_table(
+        "secrets",
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
     op.create_table(
         "tombstones",
         sa.Column("id", TEXT, nullable=False),

@@ -283,9 +283,22 @@ def upgrade() -> None:
     )
     op.create_index("ix_users_connection_id", "users", ["connection_id"], unique=False)
     op.create_index("ix_users_workspace_id", "users", ["workspace_id"], unique=False)
+    op.create_table(
+        "workspace_closures",
+        sa.Column("workspace_id", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("event_type", sa.Text(), nullable=False),
+        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.Column("traceparent", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("repair", sa.Boolean(), nullable=False),
+        sa.Column("closed_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace_id"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("workspace_closures")
     op.drop_table("users")
     op.drop_table("segments")
     op.drop_table("segment_grants")

@@ -30,6 +30,24 @@ class DeadLetterState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEAD_LETTER_STATE_UNSPECIFIED: _ClassVar[DeadLetterState]
     DEAD_LETTER_STATE_PARKED: _ClassVar[DeadLetterState]
     DEAD_LETTER_STATE_QUEUED: _ClassVar[DeadLetterState]
+
+class DifferenceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DIFFERENCE_KIND_UNSPECIFIED: _ClassVar[DifferenceKind]
+    DIFFERENCE_KIND_MISSING: _ClassVar[DifferenceKind]
+    DIFFERENCE_KIND_STALE: _ClassVar[DifferenceKind]
+    DIFFERENCE_KIND_EXTRA: _ClassVar[DifferenceKind]
+    DIFFERENCE_KIND_WRONG: _ClassVar[DifferenceKind]
+    DIFFERENCE_KIND_WRONG_MEMBERS: _ClassVar[DifferenceKind]
+    DIFFERENCE_KIND_AHEAD: _ClassVar[DifferenceKind]
+
+class Resolution(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESOLUTION_UNSPECIFIED: _ClassVar[Resolution]
+    RESOLUTION_REPORTED: _ClassVar[Resolution]
+    RESOLUTION_REPAIRED: _ClassVar[Resolution]
+    RESOLUTION_HELD: _ClassVar[Resolution]
+    RESOLUTION_FAILED: _ClassVar[Resolution]
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_APPLIED: Outcome
 OUTCOME_SKIPPED: Outcome
@@ -42,6 +60,18 @@ TARGET_KIND_DEVICE: TargetKind
 DEAD_LETTER_STATE_UNSPECIFIED: DeadLetterState
 DEAD_LETTER_STATE_PARKED: DeadLetterState
 DEAD_LETTER_STATE_QUEUED: DeadLetterState
+DIFFERENCE_KIND_UNSPECIFIED: DifferenceKind
+DIFFERENCE_KIND_MISSING: DifferenceKind
+DIFFERENCE_KIND_STALE: DifferenceKind
+DIFFERENCE_KIND_EXTRA: DifferenceKind
+DIFFERENCE_KIND_WRONG: DifferenceKind
+DIFFERENCE_KIND_WRONG_MEMBERS: DifferenceKind
+DIFFERENCE_KIND_AHEAD: DifferenceKind
+RESOLUTION_UNSPECIFIED: Resolution
+RESOLUTION_REPORTED: Resolution
+RESOLUTION_REPAIRED: Resolution
+RESOLUTION_HELD: Resolution
+RESOLUTION_FAILED: Resolution
 
 class Effect(_message.Message):
     __slots__ = ("effect_id", "event_id", "event_type", "request_id", "workspace_id", "connection_id", "user_id", "user_name", "rule", "rule_version", "target_kind", "target_id", "target_name", "action", "before", "after", "outcome", "reason", "time", "repair")
@@ -202,3 +232,89 @@ class DiscardDeadLetterResponse(_message.Message):
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     applied: int
     def __init__(self, applied: _Optional[int] = ...) -> None: ...
+
+class Difference(_message.Message):
+    __slots__ = ("kind", "resolution", "resource_kind", "resource_id", "connection_id", "directory_version", "applied_version", "fields", "effects", "error")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_KIND_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    EFFECTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    kind: DifferenceKind
+    resolution: Resolution
+    resource_kind: str
+    resource_id: str
+    connection_id: str
+    directory_version: int
+    applied_version: int
+    fields: _containers.RepeatedScalarFieldContainer[str]
+    effects: _containers.RepeatedCompositeFieldContainer[Effect]
+    error: str
+    def __init__(self, kind: _Optional[_Union[DifferenceKind, str]] = ..., resolution: _Optional[_Union[Resolution, str]] = ..., resource_kind: _Optional[str] = ..., resource_id: _Optional[str] = ..., connection_id: _Optional[str] = ..., directory_version: _Optional[int] = ..., applied_version: _Optional[int] = ..., fields: _Optional[_Iterable[str]] = ..., effects: _Optional[_Iterable[_Union[Effect, _Mapping]]] = ..., error: _Optional[str] = ...) -> None: ...
+
+class ReconcileProgress(_message.Message):
+    __slots__ = ("connections_done", "connections_total", "examined")
+    CONNECTIONS_DONE_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    EXAMINED_FIELD_NUMBER: _ClassVar[int]
+    connections_done: int
+    connections_total: int
+    examined: int
+    def __init__(self, connections_done: _Optional[int] = ..., connections_total: _Optional[int] = ..., examined: _Optional[int] = ...) -> None: ...
+
+class ReconcileSummary(_message.Message):
+    __slots__ = ("connections", "examined", "differences", "repaired", "held", "failed")
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    EXAMINED_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    connections: int
+    examined: int
+    differences: int
+    repaired: int
+    held: int
+    failed: int
+    def __init__(self, connections: _Optional[int] = ..., examined: _Optional[int] = ..., differences: _Optional[int] = ..., repaired: _Optional[int] = ..., held: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
+
+class ReconcileRequest(_message.Message):
+    __slots__ = ("connection_id", "dry_run", "apply_destructive")
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    APPLY_DESTRUCTIVE_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    dry_run: bool
+    apply_destructive: bool
+    def __init__(self, connection_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., apply_destructive: _Optional[bool] = ...) -> None: ...
+
+class ReconcileResponse(_message.Message):
+    __slots__ = ("progress", "difference", "summary")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    progress: ReconcileProgress
+    difference: Difference
+    summary: ReconcileSummary
+    def __init__(self, progress: _Optional[_Union[ReconcileProgress, _Mapping]] = ..., difference: _Optional[_Union[Difference, _Mapping]] = ..., summary: _Optional[_Union[ReconcileSummary, _Mapping]] = ...) -> None: ...
+
+class VerifyRequest(_message.Message):
+    __slots__ = ("connection_id",)
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    def __init__(self, connection_id: _Optional[str] = ...) -> None: ...
+
+class VerifyResponse(_message.Message):
+    __slots__ = ("progress", "difference", "summary")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    progress: ReconcileProgress
+    difference: Difference
+    summary: ReconcileSummary
+    def __init__(self, progress: _Optional[_Union[ReconcileProgress, _Mapping]] = ..., difference: _Optional[_Union[Difference, _Mapping]] = ..., summary: _Optional[_Union[ReconcileSummary, _Mapping]] = ...) -> None: ...

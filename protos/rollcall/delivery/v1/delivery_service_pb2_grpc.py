@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DeliveryServiceStub:
-    """What a consumer of events did and could not do. Served by the portal service and by the MDM service, each for its own.
+    """What a consumer of events did and could not do, and how it is repaired. Served by the portal service and by the MDM service, each for its own.
     """
 
     def __init__(self, channel):
@@ -65,10 +65,20 @@ class DeliveryServiceStub:
                 request_serializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.DiscardDeadLetterRequest.SerializeToString,
                 response_deserializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.DiscardDeadLetterResponse.FromString,
                 _registered_method=True)
+        self.Reconcile = channel.unary_stream(
+                '/rollcall.delivery.v1.DeliveryService/Reconcile',
+                request_serializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.ReconcileRequest.SerializeToString,
+                response_deserializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.ReconcileResponse.FromString,
+                _registered_method=True)
+        self.Verify = channel.unary_stream(
+                '/rollcall.delivery.v1.DeliveryService/Verify',
+                request_serializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.VerifyRequest.SerializeToString,
+                response_deserializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.VerifyResponse.FromString,
+                _registered_method=True)
 
 
 class DeliveryServiceServicer:
-    """What a consumer of events did and could not do. Served by the portal service and by the MDM service, each for its own.
+    """What a consumer of events did and could not do, and how it is repaired. Served by the portal service and by the MDM service, each for its own.
     """
 
     def ListEffects(self, request, context):
@@ -113,6 +123,22 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reconcile(self, request, context):
+        """Compares what this service holds with the directory and repairs the difference, in bounded chunks. It may be cut off
+        at any moment and asked for again. Answers with progress, with each difference, and with a summary at the end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Verify(self, request, context):
+        """Computes anew, as a fold over the directory, what this service should hold, and answers with progress, with each
+        difference, and with a summary at the end. Changes nothing. Events that are on their way are waited for briefly.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeliveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +172,16 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     request_deserializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.DiscardDeadLetterRequest.FromString,
                     response_serializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.DiscardDeadLetterResponse.SerializeToString,
             ),
+            'Reconcile': grpc.unary_stream_rpc_method_handler(
+                    servicer.Reconcile,
+                    request_deserializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.ReconcileRequest.FromString,
+                    response_serializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.ReconcileResponse.SerializeToString,
+            ),
+            'Verify': grpc.unary_stream_rpc_method_handler(
+                    servicer.Verify,
+                    request_deserializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.VerifyRequest.FromString,
+                    response_serializer=rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.VerifyResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'rollcall.delivery.v1.DeliveryService', rpc_method_handlers)
@@ -155,7 +191,7 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeliveryService:
-    """What a consumer of events did and could not do. Served by the portal service and by the MDM service, each for its own.
+    """What a consumer of events did and could not do, and how it is repaired. Served by the portal service and by the MDM service, each for its own.
     """
 
     @staticmethod
@@ -310,6 +346,60 @@ class DeliveryService:
             '/rollcall.delivery.v1.DeliveryService/DiscardDeadLetter',
             rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.DiscardDeadLetterRequest.SerializeToString,
             rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.DiscardDeadLetterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reconcile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rollcall.delivery.v1.DeliveryService/Reconcile',
+            rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.ReconcileRequest.SerializeToString,
+            rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.ReconcileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Verify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rollcall.delivery.v1.DeliveryService/Verify',
+            rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.VerifyRequest.SerializeToString,
+            rollcall_dot_delivery_dot_v1_dot_delivery__service__pb2.VerifyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,6 +26,15 @@ class ConnectionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONNECTION_STATE_DISABLED: _ClassVar[ConnectionState]
     CONNECTION_STATE_DELETING: _ClassVar[ConnectionState]
 
+class ClientDialect(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CLIENT_DIALECT_UNSPECIFIED: _ClassVar[ClientDialect]
+    CLIENT_DIALECT_OKTA_AIW: _ClassVar[ClientDialect]
+    CLIENT_DIALECT_OKTA_OIN: _ClassVar[ClientDialect]
+    CLIENT_DIALECT_OKTA: _ClassVar[ClientDialect]
+    CLIENT_DIALECT_ENTRA: _ClassVar[ClientDialect]
+    CLIENT_DIALECT_OTHER: _ClassVar[ClientDialect]
+
 class TokenScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     TOKEN_SCOPE_UNSPECIFIED: _ClassVar[TokenScope]
@@ -39,6 +48,12 @@ CONNECTION_STATE_UNSPECIFIED: ConnectionState
 CONNECTION_STATE_ENABLED: ConnectionState
 CONNECTION_STATE_DISABLED: ConnectionState
 CONNECTION_STATE_DELETING: ConnectionState
+CLIENT_DIALECT_UNSPECIFIED: ClientDialect
+CLIENT_DIALECT_OKTA_AIW: ClientDialect
+CLIENT_DIALECT_OKTA_OIN: ClientDialect
+CLIENT_DIALECT_OKTA: ClientDialect
+CLIENT_DIALECT_ENTRA: ClientDialect
+CLIENT_DIALECT_OTHER: ClientDialect
 TOKEN_SCOPE_UNSPECIFIED: TokenScope
 TOKEN_SCOPE_READ: TokenScope
 TOKEN_SCOPE_WRITE: TokenScope
@@ -56,7 +71,7 @@ class Workspace(_message.Message):
     def __init__(self, workspace_id: _Optional[str] = ..., name: _Optional[str] = ..., slug: _Optional[str] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Connection(_message.Message):
-    __slots__ = ("connection_id", "workspace_id", "portal", "display_name", "state", "base_url", "created_time", "last_request_time", "version")
+    __slots__ = ("connection_id", "workspace_id", "portal", "display_name", "state", "base_url", "created_time", "last_request_time", "version", "client_profiles")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PORTAL_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +81,7 @@ class Connection(_message.Message):
     CREATED_TIME_FIELD_NUMBER: _ClassVar[int]
     LAST_REQUEST_TIME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_PROFILES_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     workspace_id: str
     portal: Portal
@@ -75,7 +91,20 @@ class Connection(_message.Message):
     created_time: _timestamp_pb2.Timestamp
     last_request_time: _timestamp_pb2.Timestamp
     version: int
-    def __init__(self, connection_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., portal: _Optional[_Union[Portal, str]] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[ConnectionState, str]] = ..., base_url: _Optional[str] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_request_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    client_profiles: _containers.RepeatedCompositeFieldContainer[ClientProfile]
+    def __init__(self, connection_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., portal: _Optional[_Union[Portal, str]] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[ConnectionState, str]] = ..., base_url: _Optional[str] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_request_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., client_profiles: _Optional[_Iterable[_Union[ClientProfile, _Mapping]]] = ...) -> None: ...
+
+class ClientProfile(_message.Message):
+    __slots__ = ("dialect", "first_seen_time", "last_seen_time", "request_count")
+    DIALECT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_TIME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_COUNT_FIELD_NUMBER: _ClassVar[int]
+    dialect: ClientDialect
+    first_seen_time: _timestamp_pb2.Timestamp
+    last_seen_time: _timestamp_pb2.Timestamp
+    request_count: int
+    def __init__(self, dialect: _Optional[_Union[ClientDialect, str]] = ..., first_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., request_count: _Optional[int] = ...) -> None: ...
 
 class Token(_message.Message):
     __slots__ = ("token_id", "connection_id", "scope", "created_time", "expire_time", "last_used_time", "revoked_time")

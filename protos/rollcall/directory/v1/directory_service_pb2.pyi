@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from rollcall.directory.v1 import errors_pb2 as _errors_pb2
 from rollcall.directory.v1 import group_pb2 as _group_pb2
 from rollcall.directory.v1 import user_pb2 as _user_pb2
 from google.protobuf.internal import containers as _containers
@@ -32,6 +33,15 @@ class ResourceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESOURCE_KIND_USER: _ClassVar[ResourceKind]
     RESOURCE_KIND_GROUP: _ClassVar[ResourceKind]
     RESOURCE_KIND_CONNECTION: _ClassVar[ResourceKind]
+
+class ExtensionAttributeType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXTENSION_ATTRIBUTE_TYPE_UNSPECIFIED: _ClassVar[ExtensionAttributeType]
+    EXTENSION_ATTRIBUTE_TYPE_STRING: _ClassVar[ExtensionAttributeType]
+    EXTENSION_ATTRIBUTE_TYPE_BOOLEAN: _ClassVar[ExtensionAttributeType]
+    EXTENSION_ATTRIBUTE_TYPE_INTEGER: _ClassVar[ExtensionAttributeType]
+    EXTENSION_ATTRIBUTE_TYPE_DECIMAL: _ClassVar[ExtensionAttributeType]
+    EXTENSION_ATTRIBUTE_TYPE_COMPLEX: _ClassVar[ExtensionAttributeType]
 SORT_ORDER_UNSPECIFIED: SortOrder
 SORT_ORDER_ASCENDING: SortOrder
 SORT_ORDER_DESCENDING: SortOrder
@@ -43,6 +53,12 @@ RESOURCE_KIND_UNSPECIFIED: ResourceKind
 RESOURCE_KIND_USER: ResourceKind
 RESOURCE_KIND_GROUP: ResourceKind
 RESOURCE_KIND_CONNECTION: ResourceKind
+EXTENSION_ATTRIBUTE_TYPE_UNSPECIFIED: ExtensionAttributeType
+EXTENSION_ATTRIBUTE_TYPE_STRING: ExtensionAttributeType
+EXTENSION_ATTRIBUTE_TYPE_BOOLEAN: ExtensionAttributeType
+EXTENSION_ATTRIBUTE_TYPE_INTEGER: ExtensionAttributeType
+EXTENSION_ATTRIBUTE_TYPE_DECIMAL: ExtensionAttributeType
+EXTENSION_ATTRIBUTE_TYPE_COMPLEX: ExtensionAttributeType
 
 class CreateUserRequest(_message.Message):
     __slots__ = ("connection_id", "user", "include_groups")
@@ -308,6 +324,114 @@ class ListGroupMembersResponse(_message.Message):
     members: _containers.RepeatedCompositeFieldContainer[_group_pb2.Member]
     def __init__(self, members: _Optional[_Iterable[_Union[_group_pb2.Member, _Mapping]]] = ...) -> None: ...
 
+class BulkWriteRequest(_message.Message):
+    __slots__ = ("connection_id", "operations", "fail_on_errors")
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    FAIL_ON_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    operations: _containers.RepeatedCompositeFieldContainer[BulkOperation]
+    fail_on_errors: int
+    def __init__(self, connection_id: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[BulkOperation, _Mapping]]] = ..., fail_on_errors: _Optional[int] = ...) -> None: ...
+
+class BulkOperation(_message.Message):
+    __slots__ = ("bulk_id", "create_user", "update_user", "patch_user", "delete_user", "create_group", "update_group", "patch_group", "delete_group", "refused")
+    BULK_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATE_USER_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_USER_FIELD_NUMBER: _ClassVar[int]
+    PATCH_USER_FIELD_NUMBER: _ClassVar[int]
+    DELETE_USER_FIELD_NUMBER: _ClassVar[int]
+    CREATE_GROUP_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_GROUP_FIELD_NUMBER: _ClassVar[int]
+    PATCH_GROUP_FIELD_NUMBER: _ClassVar[int]
+    DELETE_GROUP_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    bulk_id: str
+    create_user: CreateUserRequest
+    update_user: UpdateUserRequest
+    patch_user: PatchUserRequest
+    delete_user: DeleteUserRequest
+    create_group: CreateGroupRequest
+    update_group: UpdateGroupRequest
+    patch_group: PatchGroupRequest
+    delete_group: DeleteGroupRequest
+    refused: RefusedOperation
+    def __init__(self, bulk_id: _Optional[str] = ..., create_user: _Optional[_Union[CreateUserRequest, _Mapping]] = ..., update_user: _Optional[_Union[UpdateUserRequest, _Mapping]] = ..., patch_user: _Optional[_Union[PatchUserRequest, _Mapping]] = ..., delete_user: _Optional[_Union[DeleteUserRequest, _Mapping]] = ..., create_group: _Optional[_Union[CreateGroupRequest, _Mapping]] = ..., update_group: _Optional[_Union[UpdateGroupRequest, _Mapping]] = ..., patch_group: _Optional[_Union[PatchGroupRequest, _Mapping]] = ..., delete_group: _Optional[_Union[DeleteGroupRequest, _Mapping]] = ..., refused: _Optional[_Union[RefusedOperation, _Mapping]] = ...) -> None: ...
+
+class RefusedOperation(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BulkWriteResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[BulkResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[BulkResult, _Mapping]]] = ...) -> None: ...
+
+class BulkResult(_message.Message):
+    __slots__ = ("index", "id", "etag", "failure")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    id: str
+    etag: str
+    failure: BulkFailure
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., etag: _Optional[str] = ..., failure: _Optional[_Union[BulkFailure, _Mapping]] = ...) -> None: ...
+
+class BulkFailure(_message.Message):
+    __slots__ = ("code", "reason", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    reason: _errors_pb2.ErrorReason
+    message: str
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ...) -> None: ...
+
+class SearchResourcesRequest(_message.Message):
+    __slots__ = ("connection_id", "filter", "page_size", "page_token", "skip", "sort_by", "sort_order", "include_groups", "include_members", "count_only")
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SKIP_FIELD_NUMBER: _ClassVar[int]
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
+    SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    COUNT_ONLY_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    filter: str
+    page_size: int
+    page_token: str
+    skip: int
+    sort_by: str
+    sort_order: SortOrder
+    include_groups: bool
+    include_members: bool
+    count_only: bool
+    def __init__(self, connection_id: _Optional[str] = ..., filter: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., skip: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[_Union[SortOrder, str]] = ..., include_groups: _Optional[bool] = ..., include_members: _Optional[bool] = ..., count_only: _Optional[bool] = ...) -> None: ...
+
+class Resource(_message.Message):
+    __slots__ = ("user", "group")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    user: _user_pb2.User
+    group: _group_pb2.Group
+    def __init__(self, user: _Optional[_Union[_user_pb2.User, _Mapping]] = ..., group: _Optional[_Union[_group_pb2.Group, _Mapping]] = ...) -> None: ...
+
+class SearchResourcesResponse(_message.Message):
+    __slots__ = ("resources", "next_page_token", "total_size")
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    resources: _containers.RepeatedCompositeFieldContainer[Resource]
+    next_page_token: str
+    total_size: int
+    def __init__(self, resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
+
 class ListParkedMembersRequest(_message.Message):
     __slots__ = ("connection_id", "group_id", "page_size", "page_token")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -433,3 +557,55 @@ class CheckTokenResponse(_message.Message):
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     def __init__(self, connection_id: _Optional[str] = ...) -> None: ...
+
+class ExtensionAttribute(_message.Message):
+    __slots__ = ("name", "type", "multi_valued", "sub_attributes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    MULTI_VALUED_FIELD_NUMBER: _ClassVar[int]
+    SUB_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: ExtensionAttributeType
+    multi_valued: bool
+    sub_attributes: _containers.RepeatedCompositeFieldContainer[ExtensionAttribute]
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[ExtensionAttributeType, str]] = ..., multi_valued: _Optional[bool] = ..., sub_attributes: _Optional[_Iterable[_Union[ExtensionAttribute, _Mapping]]] = ...) -> None: ...
+
+class Extension(_message.Message):
+    __slots__ = ("schema", "of_users", "of_groups", "attributes")
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    OF_USERS_FIELD_NUMBER: _ClassVar[int]
+    OF_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    schema: str
+    of_users: bool
+    of_groups: bool
+    attributes: _containers.RepeatedCompositeFieldContainer[ExtensionAttribute]
+    def __init__(self, schema: _Optional[str] = ..., of_users: _Optional[bool] = ..., of_groups: _Optional[bool] = ..., attributes: _Optional[_Iterable[_Union[ExtensionAttribute, _Mapping]]] = ...) -> None: ...
+
+class ListExtensionsRequest(_message.Message):
+    __slots__ = ("connection_id",)
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    def __init__(self, connection_id: _Optional[str] = ...) -> None: ...
+
+class ListExtensionsResponse(_message.Message):
+    __slots__ = ("extensions",)
+    EXTENSIONS_FIELD_NUMBER: _ClassVar[int]
+    extensions: _containers.RepeatedCompositeFieldContainer[Extension]
+    def __init__(self, extensions: _Optional[_Iterable[_Union[Extension, _Mapping]]] = ...) -> None: ...
+
+class ReplayEventsRequest(_message.Message):
+    __slots__ = ("connection_id", "from_time", "from_sequence")
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_TIME_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    from_time: _timestamp_pb2.Timestamp
+    from_sequence: int
+    def __init__(self, connection_id: _Optional[str] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., from_sequence: _Optional[int] = ...) -> None: ...
+
+class ReplayEventsResponse(_message.Message):
+    __slots__ = ("published",)
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    published: int
+    def __init__(self, published: _Optional[int] = ...) -> None: ...

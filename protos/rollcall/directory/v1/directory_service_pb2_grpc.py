@@ -107,6 +107,16 @@ class DirectoryServiceStub:
                 request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListGroupMembersRequest.SerializeToString,
                 response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListGroupMembersResponse.FromString,
                 _registered_method=True)
+        self.BulkWrite = channel.unary_unary(
+                '/rollcall.directory.v1.DirectoryService/BulkWrite',
+                request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.BulkWriteRequest.SerializeToString,
+                response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.BulkWriteResponse.FromString,
+                _registered_method=True)
+        self.SearchResources = channel.unary_unary(
+                '/rollcall.directory.v1.DirectoryService/SearchResources',
+                request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.SearchResourcesRequest.SerializeToString,
+                response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.SearchResourcesResponse.FromString,
+                _registered_method=True)
         self.ListParkedMembers = channel.unary_unary(
                 '/rollcall.directory.v1.DirectoryService/ListParkedMembers',
                 request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListParkedMembersRequest.SerializeToString,
@@ -122,10 +132,20 @@ class DirectoryServiceStub:
                 request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventRequest.SerializeToString,
                 response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventResponse.FromString,
                 _registered_method=True)
+        self.ReplayEvents = channel.unary_stream(
+                '/rollcall.directory.v1.DirectoryService/ReplayEvents',
+                request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ReplayEventsRequest.SerializeToString,
+                response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ReplayEventsResponse.FromString,
+                _registered_method=True)
         self.CheckToken = channel.unary_unary(
                 '/rollcall.directory.v1.DirectoryService/CheckToken',
                 request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenRequest.SerializeToString,
                 response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenResponse.FromString,
+                _registered_method=True)
+        self.ListExtensions = channel.unary_unary(
+                '/rollcall.directory.v1.DirectoryService/ListExtensions',
+                request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListExtensionsRequest.SerializeToString,
+                response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListExtensionsResponse.FromString,
                 _registered_method=True)
 
 
@@ -231,6 +251,22 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BulkWrite(self, request, context):
+        """Makes many writes, each on its own all or nothing, in few transactions; later ones may refer to what earlier ones
+        create (RFC 7644 §3.7). What each came to is in its result; the call fails only when nothing was done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchResources(self, request, context):
+        """Lists users and groups together: all users, then all groups, or merged by what they are sorted by
+        (RFC 7644 §3.4.2.1).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListParkedMembers(self, request, context):
         """Lists member values that name no user yet (AIP-132, AIP-158).
         """
@@ -252,9 +288,25 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayEvents(self, request, context):
+        """Publishes events that were published before once more, in their order; consumers know them and change nothing.
+        Answers with how many were published, now and then and at the end. Needs an administrator's identity.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckToken(self, request, context):
         """Says whether the forwarded SCIM token is good, and for which connection; reads nothing else. UNAUTHENTICATED
         when it is not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExtensions(self, request, context):
+        """Lists the schema extensions that were ever received on a connection, with their attributes, for SCIM discovery
+        (RFC 7643 §6, §7).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -328,6 +380,16 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListGroupMembersRequest.FromString,
                     response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListGroupMembersResponse.SerializeToString,
             ),
+            'BulkWrite': grpc.unary_unary_rpc_method_handler(
+                    servicer.BulkWrite,
+                    request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.BulkWriteRequest.FromString,
+                    response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.BulkWriteResponse.SerializeToString,
+            ),
+            'SearchResources': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchResources,
+                    request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.SearchResourcesRequest.FromString,
+                    response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.SearchResourcesResponse.SerializeToString,
+            ),
             'ListParkedMembers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListParkedMembers,
                     request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListParkedMembersRequest.FromString,
@@ -343,10 +405,20 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventRequest.FromString,
                     response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.GetEventResponse.SerializeToString,
             ),
+            'ReplayEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReplayEvents,
+                    request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ReplayEventsRequest.FromString,
+                    response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ReplayEventsResponse.SerializeToString,
+            ),
             'CheckToken': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckToken,
                     request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenRequest.FromString,
                     response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenResponse.SerializeToString,
+            ),
+            'ListExtensions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExtensions,
+                    request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListExtensionsRequest.FromString,
+                    response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListExtensionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -719,6 +791,60 @@ class DirectoryService:
             _registered_method=True)
 
     @staticmethod
+    def BulkWrite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.directory.v1.DirectoryService/BulkWrite',
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.BulkWriteRequest.SerializeToString,
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.BulkWriteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchResources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.directory.v1.DirectoryService/SearchResources',
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.SearchResourcesRequest.SerializeToString,
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.SearchResourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListParkedMembers(request,
             target,
             options=(),
@@ -800,6 +926,33 @@ class DirectoryService:
             _registered_method=True)
 
     @staticmethod
+    def ReplayEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rollcall.directory.v1.DirectoryService/ReplayEvents',
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ReplayEventsRequest.SerializeToString,
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ReplayEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CheckToken(request,
             target,
             options=(),
@@ -816,6 +969,33 @@ class DirectoryService:
             '/rollcall.directory.v1.DirectoryService/CheckToken',
             rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenRequest.SerializeToString,
             rollcall_dot_directory_dot_v1_dot_directory__service__pb2.CheckTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExtensions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.directory.v1.DirectoryService/ListExtensions',
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListExtensionsRequest.SerializeToString,
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListExtensionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

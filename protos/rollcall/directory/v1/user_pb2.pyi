@@ -69,14 +69,16 @@ class Address(_message.Message):
     def __init__(self, formatted: _Optional[str] = ..., street_address: _Optional[str] = ..., locality: _Optional[str] = ..., region: _Optional[str] = ..., postal_code: _Optional[str] = ..., country: _Optional[str] = ..., type: _Optional[str] = ..., primary: _Optional[bool] = ...) -> None: ...
 
 class Manager(_message.Message):
-    __slots__ = ("value", "ref", "display_name")
+    __slots__ = ("value", "ref", "display_name", "id")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
     value: str
     ref: str
     display_name: str
-    def __init__(self, value: _Optional[str] = ..., ref: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
+    id: str
+    def __init__(self, value: _Optional[str] = ..., ref: _Optional[str] = ..., display_name: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
 
 class EnterpriseUser(_message.Message):
     __slots__ = ("employee_number", "cost_center", "organization", "division", "department", "manager")
