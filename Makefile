@@ -8,7 +8,7 @@ ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
 PYTHON := python3
 endif
 
-.PHONY: up test check lint protos lock postgresql clean
+.PHONY: up test check lint protos lock postgresql clean bench bench-quick bench-peers
 
 up: $(VENV)/runtime.stamp
 	@exec $(BIN)/rollcall up $(ARGS)
@@ -63,6 +63,17 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@$(BIN)/pip install --disable-pip-version-check -q --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Measures the whole system on this machine and writes bench/RESULTS.md: about ten minutes for each database.
+bench: $(VENV)/dev.stamp postgresql
+	@$(BIN)/python -m bench system $(ARGS)
+
+bench-quick: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench system --quick --database sqlite $(ARGS)
+
+# Measures other SCIM servers with the same driver in the same run; needs npm.
+bench-peers: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench peers $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
