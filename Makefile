@@ -8,7 +8,7 @@ ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
 PYTHON := python3
 endif
 
-.PHONY: up test check lint protos lock postgresql clean bench bench-quick bench-peers
+.PHONY: up test check lint protos lock postgresql clean conformance fuzz bench bench-quick bench-peers
 
 up: $(VENV)/runtime.stamp
 	@exec $(BIN)/rollcall up $(ARGS)
@@ -63,6 +63,16 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@$(BIN)/pip install --disable-pip-version-check -q --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Writes the README's table of what holds, from the tests that cite a section.
+conformance: $(VENV)/dev.stamp postgresql
+	@$(BIN)/python -m pytest tests -n 2 --dist loadfile --conformance $(ARGS)
+
+# Seconds for each target; what is found is written to .fuzz/.
+FUZZ_SECONDS ?= 120
+fuzz: $(VENV)/dev.stamp
+	@mkdir -p .fuzz; for target in filter path patch body request; do \
+	$(BIN)/python -m tests.fuzz.harness $$target .fuzz/$$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 # Measures the whole system on this machine and writes bench/RESULTS.md: about ten minutes for each database.
 bench: $(VENV)/dev.stamp postgresql

@@ -12,16 +12,13 @@ from directory_service.errors import EtagMismatch, InvalidValue, SyntaxRefused, 
 from directory_service.repository.users import etag as etag_of
 from scim.patch import Operation, parse_patch
 from scim.schemas import GROUP, USER, ResourceType
-from scim.values import normalize
+from scim.values import misfit, normalize
 
 MAX_NAME = 512
 """Characters of a userName, a group's displayName, an externalId or a member value: what an index can hold."""
 
 _OPS = {pb.PATCH_OP_ADD: "add", pb.PATCH_OP_REMOVE: "remove", pb.PATCH_OP_REPLACE: "replace"}
-_INDEXED = {
-    USER: {"userName": "user.user_name", "externalId": "user.external_id"},
-    GROUP: {"displayName": "group.display_name", "externalId": "group.external_id"},
-}
+_INDEXED = {USER: ("userName", "externalId"), GROUP: ("displayName", "externalId")}
 
 
 def read_document(resource_type: ResourceType, message: Message, *, for_update: bool = False) -> dict[str, Any]:
@@ -34,10 +31,11 @@ def read_document(resource_type: ResourceType, message: Message, *, for_update: 
 
 
 def check_lengths(resource_type: ResourceType, document: dict[str, Any]) -> None:
-    """Raise InvalidValue when a name is longer than an index can hold."""
-    for name, field in _INDEXED[resource_type].items():
+    """Raise ScimRefusal when a name is longer than an index can hold."""
+    for name in _INDEXED[resource_type]:
         if len(document.get(name, "")) > MAX_NAME:
-            raise InvalidValue(field, f"must be at most {MAX_NAME} characters")
+            with refusing_as_scim(resource_type.name.lower()):
+                raise misfit(name, f"must be at most {MAX_NAME} characters")
 
 
 def read_operations(operations: Sequence[pb.PatchOperation]) -> list[Operation]:

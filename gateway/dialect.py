@@ -57,10 +57,9 @@ def _is_entra(route: str, agent: str, query: bytes, document: Mapping[str, Any])
     if "microsoft" in agent or "azure" in agent:
         return True
     if query:
-        lower = query.lower()
-        if _ENTRA_FLAG in lower:
+        if _ENTRA_FLAG in query.lower():
             return True
-        if route == "GET /Groups" and b"excludedattributes=members" in lower and b"filter=" in lower:
+        if route == "GET /Groups" and b"excludedAttributes=members" in query and b"filter=" in query:
             return True
     if not document:
         return False
@@ -76,13 +75,18 @@ def _is_entra(route: str, agent: str, query: bytes, document: Mapping[str, Any])
 def _is_entra_operation(operation: object) -> bool:
     if not isinstance(operation, dict):
         return False
-    op, value = operation.get("op"), operation.get("value")
-    if (isinstance(op, str) and op in _ENTRA_OPS) or _has_null_reference(value):
+    op, path, value = operation.get("op"), operation.get("path"), operation.get("value")
+    if _has_null_reference(value) or (path == "active" and _is_text_boolean(value)):
         return True
-    if isinstance(value, dict) and operation.get("path") is None:
-        # With its flag, Entra writes paths as keys.
-        return any("." in name.rpartition(":")[2] or name.count(":") > 1 for name in value if isinstance(name, str))
-    return operation.get("path") == "active" and _is_text_boolean(value)
+    if path is None and isinstance(value, dict) and any(_is_path(name, item) for name, item in value.items()):
+        return True  # with its flag, Entra writes paths as keys
+    # Others write operations in any case, and then attributes too; Entra spells those as the schema does.
+    return isinstance(op, str) and op in _ENTRA_OPS and (not isinstance(path, str) or path[:1].islower())
+
+
+def _is_path(name: str, value: object) -> bool:
+    """Tell whether a key names a sub-attribute or an attribute of an extension, not an extension with its object."""
+    return not isinstance(value, dict) if ":" in name else "." in name
 
 
 def _is_text_boolean(value: object) -> bool:

@@ -36,6 +36,7 @@ from scim.filter import (
 )
 from scim.schemas import GROUP_URN, MEMBERS, Attribute, AttributePath, Resolved, ResourceType, resolve
 from scim.values import (
+    Names,
     check_json,
     check_name,
     check_required,
@@ -46,6 +47,7 @@ from scim.values import (
     coerce_values,
     find_key,
     fold,
+    frozen,
     identity,
     misfit,
     settle_elements,
@@ -203,6 +205,42 @@ def _is_members(path: AttributePath) -> bool:
     return path.attribute.lower() == "members" and (path.schema is None or path.schema.lower() == _GROUP_URN)
 
 
+class _Draft:
+    """A document as operations change it, with its names at hand, so that no operation has to scan for them."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self._urns = Names(key for key in document if ":" in key)
+        self._names: dict[str, Names] = {}
+
+    def known_urns(self, path: AttributePath) -> list[str]:
+        """Return the extensions of the document that the path may denote: by its whole text, or up to its last colon.
+
+        Only these can matter to `resolve`, as no attribute name holds a colon.
+        """
+        if path.schema is None:
+            return []
+        text = str(path)
+        found = (self._urns.find(text), self._urns.find(text.rpartition(":")[0]))
+        return [urn for urn in found if urn is not None]
+
+    def open_extension(self, urn: str) -> tuple[dict[str, Any], Names]:
+        """Return an extension, empty if it is new, to be changed in place, and its undeclared names."""
+        names = self._names.get(urn)
+        if names is None:
+            container = dict(self.document.get(urn, ()))
+            names = self._names[urn] = Names(container)
+            self.document[urn] = container
+            self._urns.add(urn)
+        return self.document[urn], names
+
+    def close_extension(self, urn: str) -> None:
+        """Drop an extension in which nothing is left."""
+        if not self.document[urn]:
+            del self.document[urn], self._names[urn]
+            self._urns.discard(urn)
+
+
 def apply_patch(
     resource_type: ResourceType, document: dict[str, Any], operations: Iterable[Operation]
 ) -> dict[str, Any]:
@@ -214,12 +252,13 @@ def apply_patch(
     required attribute, InvalidValue for a value that does not fit.
     """
     result = dict(document)
+    draft = _Draft(result)
     for operation in operations:
         with _in_operation(operation.number):
             if operation.path is None:
-                _apply_values(resource_type, result, operation.op, operation.value)
+                _apply_values(resource_type, draft, operation.op, operation.value)
             else:
-                _apply_path(resource_type, result, operation.op, parse_path(operation.path), operation.value)
+                _apply_path(resource_type, draft, operation.op, parse_path(operation.path), operation.value)
     _settle(resource_type, result, document)
     check_required(resource_type, result)
     return result
@@ -238,9 +277,7 @@ def _settle(resource_type: ResourceType, result: dict[str, Any], before: Mapping
             del result[name]
 
 
-def _apply_values(
-    resource_type: ResourceType, result: dict[str, Any], op: str, values: object, *, nested: bool = False
-) -> None:
+def _apply_values(resource_type: ResourceType, draft: _Draft, op: str, values: object, *, nested: bool = False) -> None:
     """Apply an operation without a path: each key is an attribute, or a path of its own (RFC 7644 §3.5.2.1)."""
     if not isinstance(values, dict):
         raise InvalidValue("without a path the value must be an object of attributes")
@@ -248,7 +285,7 @@ def _apply_values(
         attribute = resource_type.attribute(key)
         if attribute is not None:
             if attribute.mutability != "readOnly":
-                _change_declared(result, attribute, None, None, op, value)
+                _change_declared(draft.document, attribute, None, None, op, value)
             continue
         if nested or not any(mark in key for mark in ":.["):
             continue
@@ -258,22 +295,22 @@ def _apply_values(
             if isinstance(value, dict) and target.schema is not None and path.value_filter is None:
                 # An object under a URN that nobody has seen is that extension, not an attribute of a shorter URN.
                 target = AttributePath(str(target), "")
-            resolved, sub_name = _locate(resource_type, result, target, path)
+            resolved, sub_name = _locate(resource_type, draft, target, path)
         except InvalidPath:
             continue  # a name that no schema declares is ignored, as in a POST
         if not _is_read_only(resolved, sub_name):
-            _apply_resolved(resource_type, result, op, resolved, sub_name, path.value_filter, value)
+            _apply_resolved(resource_type, draft, op, resolved, sub_name, path.value_filter, value)
 
 
-def _apply_path(resource_type: ResourceType, result: dict[str, Any], op: str, path: PatchPath, value: object) -> None:
-    resolved, sub_name = _locate(resource_type, result, path.path, path)
+def _apply_path(resource_type: ResourceType, draft: _Draft, op: str, path: PatchPath, value: object) -> None:
+    resolved, sub_name = _locate(resource_type, draft, path.path, path)
     if _is_read_only(resolved, sub_name):
         raise Mutability(f"{path.path} is read-only", attribute=str(path.path))
-    _apply_resolved(resource_type, result, op, resolved, sub_name, path.value_filter, value)
+    _apply_resolved(resource_type, draft, op, resolved, sub_name, path.value_filter, value)
 
 
 def _locate(
-    resource_type: ResourceType, result: Mapping[str, Any], target: AttributePath, path: PatchPath
+    resource_type: ResourceType, draft: _Draft, target: AttributePath, path: PatchPath
 ) -> tuple[Resolved, str | None]:
     """Return the attribute that a path denotes and the name of its sub-attribute, if any. Raises InvalidPath."""
     if target.schema is None and resource_type.attribute(target.attribute) is None:
@@ -281,7 +318,7 @@ def _locate(
         owner = next((s for s in resource_type.extensions if target.attribute.lower() in s.lookup), None)
         if owner is not None:
             target = AttributePath(owner.id, target.attribute, target.sub_attribute)
-    resolved = resolve(resource_type, target, known_urns=[key for key in result if ":" in key])
+    resolved = resolve(resource_type, target, known_urns=draft.known_urns(target))
     attribute = resolved.attribute
     depth = 1 if resolved.extension is None else 2
     sub_name = resolved.keys[depth] if len(resolved.keys) > depth else None
@@ -313,7 +350,7 @@ def _is_read_only(resolved: Resolved, sub_name: str | None) -> bool:
 
 def _apply_resolved(
     resource_type: ResourceType,
-    result: dict[str, Any],
+    draft: _Draft,
     op: str,
     resolved: Resolved,
     sub_name: str | None,
@@ -323,34 +360,32 @@ def _apply_resolved(
     extension = resolved.extension
     if extension is None:
         if resolved.attribute is not None:
-            _change_declared(result, resolved.attribute, sub_name, value_filter, op, value)
+            _change_declared(draft.document, resolved.attribute, sub_name, value_filter, op, value)
         elif op == "remove":
             raise InvalidPath("the core schema cannot be removed")
         elif value is not None:
-            _apply_values(resource_type, result, op, value, nested=True)
+            _apply_values(resource_type, draft, op, value, nested=True)
         return
-    container = dict(result.get(extension, ()))
+    container, names = draft.open_extension(extension)
     try:
         if resolved.bare_urn:
-            _change_extension(resource_type, container, extension, op, value)
+            _change_extension(resource_type, container, names, extension, op, value)
         elif resolved.attribute is not None:
             _change_declared(container, resolved.attribute, sub_name, value_filter, op, value)
         else:
-            _change_undeclared(container, resolved.keys[1], sub_name, value_filter, op, value)
+            _change_undeclared(container, names, resolved.keys[1], sub_name, value_filter, op, value)
     except ScimError as error:
         raise error.within(extension) from None
-    if container:
-        result[extension] = container
-    else:
-        result.pop(extension, None)
+    draft.close_extension(extension)
 
 
 def _change_extension(
-    resource_type: ResourceType, container: dict[str, Any], extension: str, op: str, value: object
+    resource_type: ResourceType, container: dict[str, Any], names: Names, extension: str, op: str, value: object
 ) -> None:
     """Remove an extension, or change those of its attributes that the value mentions."""
     if op == "remove" or (op == "replace" and (value is None or value == [])):
         container.clear()
+        names.clear()
         return
     if value is None or value == []:
         return
@@ -360,7 +395,7 @@ def _change_extension(
     for name, item in value.items():
         attribute = None if schema is None else schema.lookup.get(name) or schema.lookup.get(name.lower())
         if attribute is None:
-            _change_undeclared(container, name, None, None, op, item)
+            _change_undeclared(container, names, name, None, None, op, item)
         elif attribute.mutability != "readOnly":
             _change_declared(container, attribute, None, None, op, item)
 
@@ -439,7 +474,8 @@ def _change_matching(
         if op == "add":
             return elements
         if sub_name is None:
-            return [element for i, element in enumerate(elements) if i not in set(matched)]
+            gone = set(matched)
+            return [element for i, element in enumerate(elements) if i not in gone]
         kept = list(elements)
         for i in matched:
             kept[i] = _with_sub(name, elements[i], sub_name, None)
@@ -483,6 +519,7 @@ def _with_sub(name: str, element: object, sub_name: str, value: Any) -> dict[str
 def _described(attribute: Attribute | None, value_filter: Filter) -> dict[str, Any] | None:
     """Return the element that a filter made of `eq` and `and` describes, or None for any other filter."""
     described: dict[str, Any] = {}
+    names = Names()
     pending = [value_filter]
     while pending:
         term = pending.pop()
@@ -491,7 +528,8 @@ def _described(attribute: Attribute | None, value_filter: Filter) -> dict[str, A
             continue
         if not isinstance(term, Comparison) or term.operator != "eq" or term.path.sub_attribute is not None:
             return None
-        name = find_key(described, term.path.attribute) or term.path.attribute
+        name = names.find(term.path.attribute) or term.path.attribute
+        names.add(name)
         if described.setdefault(name, term.value) != term.value:
             return None
     return described if attribute is None else coerce_complex(attribute, described)
@@ -534,21 +572,32 @@ def _without(attribute: Attribute, before: Any, value: object) -> Any:
     """Return what is left after a remove; a value given for a multi-valued attribute says which elements go."""
     if value is None or not attribute.multi_valued or not before:
         return None
-    listed = coerce_members(value) if attribute is MEMBERS else coerce_values(attribute, value)
-    return [element for element in before if not any(_is_listed(attribute, element, gone) for gone in listed)]
+    listed: dict[tuple[str, ...], set[object]] = {}
+    for gone in coerce_members(value) if attribute is MEMBERS else coerce_values(attribute, value):
+        names = _telling_names(attribute, gone)
+        listed.setdefault(names, set()).add(_told(attribute, gone, names))
+    return [
+        element
+        for element in before
+        if not any(_told(attribute, element, names) in told for names, told in listed.items())
+    ]
 
 
-def _is_listed(attribute: Attribute, element: Mapping[str, Any], gone: Mapping[str, Any]) -> bool:
-    if "value" in gone:
-        if (
-            "type" in gone
-            and attribute is not MEMBERS
-            and element.get("type", "").casefold() != gone["type"].casefold()
-        ):
-            return False
-        definition = attribute.lookup["value"]
-        return "value" in element and fold(definition, element["value"]) == fold(definition, gone["value"])
-    return all(element.get(name) == value for name, value in gone.items())
+def _telling_names(attribute: Attribute, gone: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the sub-attributes by which an element to remove is known: value and any type, without a value all."""
+    if "value" not in gone:
+        return tuple(sorted(gone))
+    return ("value", "type") if "type" in gone and attribute is not MEMBERS else ("value",)
+
+
+def _told(attribute: Attribute, element: Mapping[str, Any], names: tuple[str, ...]) -> object:
+    """Return what an element has under these names, as it is compared; None when it lacks the value among them."""
+    if "value" not in names:
+        return tuple(element.get(name) for name in names)
+    if "value" not in element:
+        return None
+    value = fold(attribute.lookup["value"], element["value"])
+    return (value, element.get("type", "").casefold()) if "type" in names else value
 
 
 def _extended(attribute: Attribute, before: list[dict[str, Any]], value: object) -> list[dict[str, Any]]:
@@ -585,6 +634,7 @@ def _merged(attribute: Attribute, before: Mapping[str, Any], value: object) -> d
 
 def _change_undeclared(
     container: dict[str, Any],
+    names: Names,
     name: str,
     sub_name: str | None,
     value_filter: Filter | None,
@@ -592,7 +642,7 @@ def _change_undeclared(
     value: object,
 ) -> None:
     """Apply one operation to an attribute that no schema declares; the value it has tells what can be done."""
-    key = find_key(container, name) or check_name(name)
+    key = names.find(name) or check_name(name)
     before = container.get(key)
     new = None if op == "remove" or value == [] else check_json(value, name)
     if op == "add" and new is None:
@@ -608,19 +658,32 @@ def _change_undeclared(
         else:
             after = _with_sub(name, {} if before is None else before, sub_name, new)
     elif op == "remove" and isinstance(before, list) and value is not None:
-        gone = value if isinstance(value, list) else [value]
-        after = [element for element in before if element not in gone]
+        gone = {frozen(item) for item in (value if isinstance(value, list) else [value])}
+        after = [element for element in before if frozen(element) not in gone]
     elif op == "add" and isinstance(before, list):
-        listed = new if isinstance(new, list) else [new]
-        after = before + [item for i, item in enumerate(listed) if item not in before and item not in listed[:i]]
+        after = before + _missing(before, new if isinstance(new, list) else [new])
     elif op == "add" and isinstance(before, dict) and isinstance(new, dict):
         after = {**before, **new}
     else:
         after = new
     if after is None or after == [] or (after == {} and sub_name is not None):
         container.pop(key, None)
+        names.discard(key)
     else:
         container[key] = after
+        names.add(key)
+
+
+def _missing(before: Iterable[Any], listed: Iterable[Any]) -> list[Any]:
+    """Return the values listed that were not there before, each once."""
+    seen = {frozen(item) for item in before}
+    missing = []
+    for item in listed:
+        key = frozen(item)
+        if key not in seen:
+            seen.add(key)
+            missing.append(item)
+    return missing
 
 
 def plan_members(operations: Iterable[Operation]) -> tuple[list[Operation], list[MemberChange]]:

@@ -7,7 +7,7 @@ accepted: booleans as strings, one object instead of a list, a string instead of
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,7 +34,7 @@ def normalize(resource_type: ResourceType, body: object, *, for_update: bool = F
     if not isinstance(body, dict):
         raise InvalidSyntax(f"a {resource_type.name} must be a JSON object")
     document: dict[str, Any] = {}
-    _read_core(resource_type, body, document, nested=False)
+    _read_core(resource_type, body, document, {}, nested=False)
     check_required(resource_type, document)
     if not for_update and "active" in resource_type.lookup:
         document.setdefault("active", True)
@@ -51,13 +51,24 @@ def check_required(resource_type: ResourceType, document: dict[str, Any]) -> Non
             raise misfit(attribute.name, "must not be blank")
 
 
-def _read_core(resource_type: ResourceType, body: dict[str, Any], document: dict[str, Any], *, nested: bool) -> None:
+_Extensions = dict[str, tuple[str, set[str]]]
+"""By lower-case URN the extensions read so far: the URN as the document spells it, its names in lower case."""
+
+
+def _read_core(
+    resource_type: ResourceType,
+    body: dict[str, Any],
+    document: dict[str, Any],
+    extensions: _Extensions,
+    *,
+    nested: bool,
+) -> None:
     lookup = resource_type.lookup
     for key, value in body.items():
         attribute = lookup.get(key) or lookup.get(key.lower())
         if attribute is None:
             if ":" in key and not nested and is_urn(key):
-                _read_urn(resource_type, key, value, document)
+                _read_urn(resource_type, key, value, document, extensions)
             continue
         name = attribute.name
         if value is None or attribute.mutability != "readWrite":
@@ -78,7 +89,9 @@ def _check_schemas(value: object) -> None:
         raise misfit("schemas", "must be a list of URNs")
 
 
-def _read_urn(resource_type: ResourceType, key: str, value: object, document: dict[str, Any]) -> None:
+def _read_urn(
+    resource_type: ResourceType, key: str, value: object, document: dict[str, Any], extensions: _Extensions
+) -> None:
     """Take a body key that is a URN: of the core schema, of an extension, or of one attribute of either."""
     if value is None or value == []:
         return
@@ -91,19 +104,18 @@ def _read_urn(resource_type: ResourceType, key: str, value: object, document: di
             return
         value = {name: value}
     if urn.lower() == resource_type.schema.id.lower():
-        _read_core(resource_type, value, document, nested=True)
+        _read_core(resource_type, value, document, extensions, nested=True)
     else:
-        _read_extension(resource_type, urn, value, document)
+        _read_extension(resource_type, urn, value, document, extensions)
 
 
-def _read_extension(resource_type: ResourceType, urn: str, body: dict[str, Any], document: dict[str, Any]) -> None:
-    schema = resource_type.extension_lookup.get(urn.lower())
-    if schema is not None:
-        urn = schema.id
-    elif urn not in document:
-        urn = next((key for key in document if ":" in key and key.lower() == urn.lower()), urn)
-    values: dict[str, Any] = dict(document.get(urn, ()))
-    names = {name.lower() for name in values}
+def _read_extension(
+    resource_type: ResourceType, urn: str, body: dict[str, Any], document: dict[str, Any], extensions: _Extensions
+) -> None:
+    lower = urn.lower()
+    schema = resource_type.extension_lookup.get(lower)
+    urn, names = extensions.get(lower) or (urn if schema is None else schema.id, set())
+    values: dict[str, Any] = document.get(urn, {})
     for key, value in body.items():
         attribute = None if schema is None else schema.lookup.get(key) or schema.lookup.get(key.lower())
         if value is None or (attribute is not None and attribute.mutability == "readOnly"):
@@ -125,6 +137,7 @@ def _read_extension(resource_type: ResourceType, urn: str, body: dict[str, Any],
         values[name] = coerced
     if values:
         document[urn] = values
+        extensions[lower] = urn, names
 
 
 def coerce(attribute: Attribute, value: object) -> Any:
@@ -355,6 +368,56 @@ def find_key(container: Iterable[str], name: str) -> str | None:
         if found is None and key.lower() == lower:
             found = key
     return found
+
+
+class Names:
+    """Names by their lower-case form, for `find_key` again and again without a scan of all of them each time."""
+
+    __slots__ = ("_spellings",)
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._spellings: dict[str, list[str]] = {}
+        for name in names:
+            self.add(name)
+
+    def find(self, name: str) -> str | None:
+        """Return the one that equals the name, else the first that does so in another case, else None."""
+        spellings = self._spellings.get(name.lower())
+        if not spellings:
+            return None
+        return name if name in spellings else spellings[0]
+
+    def add(self, name: str) -> None:
+        """Take a name in, unless it is there."""
+        spellings = self._spellings.setdefault(name.lower(), [])
+        if name not in spellings:
+            spellings.append(name)
+
+    def discard(self, name: str) -> None:
+        """Take a name out, if it is there."""
+        spellings = self._spellings.get(name.lower(), [])
+        if name in spellings:
+            spellings.remove(name)
+
+    def clear(self) -> None:
+        """Take all names out."""
+        self._spellings.clear()
+
+
+def frozen(value: object, depth: int = 0) -> Hashable:
+    """Return what stands for a JSON value in a set: equal for equal values, of which none nests beyond 20 levels."""
+    if depth > MAX_JSON_DEPTH:
+        return object()  # no document holds such a value, so it equals none
+    if isinstance(value, dict):
+        return frozenset((key, frozen(item, depth + 1)) for key, item in value.items())
+    if isinstance(value, list):
+        return tuple(frozen(item, depth + 1) for item in value)
+    # Anybody can choose numbers whose hashes collide, but not texts; bytes, as a number must not equal a text.
+    if isinstance(value, float) and not value.is_integer():
+        return value.hex().encode()
+    if isinstance(value, int | float):
+        return hex(int(value)).encode()
+    return value if isinstance(value, str) else None
 
 
 def instant(text: str) -> datetime:

@@ -66,7 +66,7 @@ def unassigned(value: object) -> bool:
     return value is None or value == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from([*URNS, ENTERPRISE]),
     st.dictionaries(NAMES, VALUES, max_size=5).filter(lambda d: len(d) == len({k.lower() for k in d})),

@@ -16,6 +16,7 @@ from rollcall.directory.v1 import connection_service_pb2 as pb
 from gateway.dialect import ENTRA, OKTA, OKTA_AIW, OKTA_OIN, OTHER, classify
 
 RECORDINGS = Path(__file__).parents[1] / "clients"
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 OKTA_AGENT = "Okta SCIM Client 1.0.0"
 
 AIW_TRAITS = {"deactivate", "push", "rename", "change", "unlink"}
@@ -115,6 +116,11 @@ def test_others_are_taken_for_nobody_else(path: Path) -> None:
         ("PATCH /Groups/{id}", "", b"", {"Operations": [{"op": "add", "value": [{"$ref": None}]}]}, ENTRA),
         ("GET /Groups", "", b"excludedAttributes=members&filter=id+eq+%221%22", None, ENTRA),
         ("GET /Groups", "", b"filter=id+eq+%221%22", None, OTHER),
+        ("GET /Groups", "", b"EXCLUDEDATTRIBUTES=Members&filter=id+eq+%221%22", None, OTHER),
+        ("PATCH /Groups/{id}", "", b"", {"Operations": [{"op": "Remove", "path": "MEMBERS"}]}, OTHER),
+        ("PATCH /Groups/{id}", "", b"", {"Operations": [{"op": "Remove", "path": "members"}]}, ENTRA),
+        ("PATCH /Users/{id}", "", b"", {"Operations": [{"op": "add", "value": {f"{ENTERPRISE}": {"a": 1}}}]}, OTHER),
+        ("PATCH /Users/{id}", "", b"", {"Operations": [{"op": "add", "value": {f"{ENTERPRISE}:a": 1}}]}, ENTRA),
         ("GET /Users", "curl/8", b"", None, OTHER),
         ("CheckToken", OKTA_AGENT, b"", None, OKTA),
     ],

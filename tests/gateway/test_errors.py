@@ -30,6 +30,7 @@ def test_a_scim_type_is_one_that_the_rfcs_define_for_its_status(reason: str) -> 
         "noTarget",
         "mutability",
         "invalidCursor",
+        "expiredCursor",
     }
     assert scim_type is None or scim_type in (of_400 if status == 400 else {"uniqueness"})
     assert 400 <= status < 600
