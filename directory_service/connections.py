@@ -2,11 +2,9 @@
 
 import logging
 import uuid
-from typing import Any
 
 from rollcall.directory.v1 import connection_service_pb2 as pb
 from rollcall.directory.v1 import events_pb2
-from sqlalchemy import Row
 
 from chassis import scim_token
 from chassis.database import Transaction
@@ -71,7 +69,7 @@ async def create_connection(
         journal = Journal(connection)
         journal.of_connection(events_pb2.ConnectionEnabled)
         journal.write(tx)
-        return _message(directory, repository.get_connection(tx, connection_id), connection_id)
+        return _message(directory, tx, connection_id)
 
     message = await directory.db.write(unit)
     _log.info("issued token %s", token_id, extra={"connection_id": connection_id})
@@ -81,13 +79,7 @@ async def create_connection(
 async def get_connection(directory: Directory, connection_id: str) -> pb.Connection:
     """Read a connection, with its client profiles up to now. Raises ConnectionNotFound."""
     await directory.profiles.flush(all_of=connection_id)
-
-    def unit(tx: Transaction) -> pb.Connection:
-        message = _message(directory, repository.get_connection(tx, connection_id), connection_id)
-        message.client_profiles.extend(profiles_repository.profiles_of(tx, [connection_id])[connection_id])
-        return message
-
-    return await directory.db.read(unit)
+    return await directory.db.read(lambda tx: _message(directory, tx, connection_id))
 
 
 async def list_connections(
@@ -95,9 +87,7 @@ async def list_connections(
 ) -> tuple[list[pb.Connection], list[tuple[int, str]]]:
     """List connections by time of creation, of every workspace when none is given; also the sort key of each.
 
-    Client profiles are those written so far.
-
-    Raises WorkspaceNotFound.
+    Client profiles are those written so far. Raises WorkspaceNotFound.
     """
 
     def unit(tx: Transaction) -> tuple[list[pb.Connection], list[tuple[int, str]]]:
@@ -126,7 +116,7 @@ async def rename_connection(directory: Directory, connection_id: str, display_na
 
     def unit(tx: Transaction, journal: Journal) -> pb.Connection:
         repository.set_connection(tx, connection_id, {"display_name": display_name})
-        return _message(directory, repository.get_connection(tx, connection_id), connection_id)
+        return _message(directory, tx, connection_id)
 
     return await directory.write(Access(connection_id, by_token=False), unit)
 
@@ -139,7 +129,7 @@ async def disable_connection(directory: Directory, connection_id: str) -> pb.Con
             repository.set_connection(tx, connection_id, {"state": STATE_DISABLED})
             journal.of_connection(events_pb2.ConnectionDisabled)
             journal.write(tx)
-        return _message(directory, repository.get_connection(tx, connection_id), connection_id)
+        return _message(directory, tx, connection_id)
 
     return await directory.write(Access(connection_id, by_token=False), unit)
 
@@ -169,7 +159,7 @@ async def enable_connection(directory: Directory, connection_id: str) -> pb.Conn
             journal = Journal(connection)
             journal.of_connection(events_pb2.ConnectionEnabled)
             journal.write(tx)
-        return _message(directory, repository.get_connection(tx, connection_id), connection_id)
+        return _message(directory, tx, connection_id)
 
     return await directory.db.write(unit, key=connection_id)
 
@@ -184,7 +174,7 @@ async def begin_deletion(directory: Directory, connection_id: str) -> pb.Connect
         if repository.lock_connection(tx, connection_id) is None:
             raise ConnectionNotFound(connection_id)
         repository.set_connection(tx, connection_id, {"state": STATE_DELETING})
-        return _message(directory, repository.get_connection(tx, connection_id), connection_id)
+        return _message(directory, tx, connection_id)
 
     return await directory.db.write(unit, key=connection_id)
 
@@ -233,7 +223,10 @@ async def unfinished_deletions(directory: Directory) -> list[str]:
     return await directory.db.read(repository.deleting_connections)
 
 
-def _message(directory: Directory, row: Row[Any] | None, connection_id: str) -> pb.Connection:
+def _message(directory: Directory, tx: Transaction, connection_id: str) -> pb.Connection:
+    row = repository.get_connection(tx, connection_id)
     if row is None:
         raise ConnectionNotFound(connection_id)
-    return repository.connection_message(row, directory.public_url)
+    message = repository.connection_message(row, directory.public_url)
+    message.client_profiles.extend(profiles_repository.profiles_of(tx, [connection_id])[connection_id])
+    return message

@@ -8,6 +8,7 @@ import subprocess
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from tests.cli.conftest import ROLLCALL, clean_environment, eventually
@@ -65,6 +66,19 @@ def test_enabling_a_portal_gives_a_base_url_and_a_token_that_work(cli):
     connection = cli.connection(workspace, "store")
     assert connection.scim("GET", "/Users").status_code == 200
     assert "token" not in cli.json("connection", "show", connection.id)
+
+
+def test_a_connection_shows_which_clients_it_has_seen(cli):
+    """Proto: "The dialects of SCIM that were seen", each with first and last sight and how many requests."""
+    connection = cli.connection(cli.workspace(), "mdm")
+    assert cli.json("connection", "show", connection.id)["client_profiles"] == []
+    headers = {"Authorization": f"Bearer {connection.token}", "User-Agent": "Okta SCIM Client 1.0.0"}
+    for _ in range(2):
+        httpx.get(f"{connection.base_url}/Users", headers=headers, timeout=15).raise_for_status()
+    (profile,) = cli.json("connection", "show", connection.id)["client_profiles"]
+    assert (profile["dialect"], profile["request_count"]) == ("OKTA", 2)
+    assert profile["first_seen_time"] <= profile["last_seen_time"]
+    assert "OKTA" in cli("connection", "show", connection.id).out
 
 
 def test_a_portal_has_one_enabled_connection(cli):

@@ -39,7 +39,7 @@ def test_a_slug_is_made_of_the_name(name: str, slug: str) -> None:
 
 
 def test_a_taken_slug_gets_a_number() -> None:
-    """Brief: "Slug from the name, unique (`acme`, `acme-2`)"."""
+    """The rule: "Slug from the name, unique (`acme`, `acme-2`)"."""
     assert free_slug("acme", set()) == "acme"
     assert free_slug("acme", {"acme", "acme-3"}) == "acme-2"
 
@@ -206,7 +206,7 @@ async def test_a_deleted_connection_takes_everything_with_it(
 async def test_a_deletion_that_was_cut_off_goes_on_after_a_restart(
     sqlite_url: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Brief: "in the background, resumes after restart"."""
+    """The rule: "in the background, resumes after restart"."""
 
     async def nothing(*_: Any) -> None:
         return None
@@ -230,7 +230,7 @@ async def test_a_deletion_that_was_cut_off_goes_on_after_a_restart(
 
 
 async def test_a_workspace_is_deleted_when_it_has_no_connections(world: World, connected: Connected) -> None:
-    """Proto: "FAILED_PRECONDITION while it has connections"; brief: "publishes WorkspaceDeleted"."""
+    """Proto: "FAILED_PRECONDITION while it has connections"; the rule: "publishes WorkspaceDeleted"."""
     request = pb.DeleteWorkspaceRequest(workspace_id=connected.workspace_id)
     failure = await world.admin.refused("DeleteWorkspace", request)
     assert (failure.code, failure.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WORKSPACE_NOT_EMPTY")

@@ -243,7 +243,7 @@ async def test_a_parked_value_is_dropped_when_the_group_no_longer_lists_it(
 
 
 async def test_members_may_be_named_by_external_id_or_user_name(connected: Connected) -> None:
-    """Brief: "member values resolve to users of the connection by id, then externalId, then userName"."""
+    """The rule: "member values resolve to users of the connection by id, then externalId, then userName"."""
     a = await connected.scim.create("a@b", external_id="ext-a")
     b = await connected.scim.create("b@b", external_id="a@b")
     group = await connected.scim.create_group("Staff", "ext-a", "a@b", a.id)

@@ -94,7 +94,7 @@ def test_the_first_source_with_a_value_wins(sources: list[dict[str, str]], expec
     ],
 )
 def test_a_mapping_that_is_not_valid_names_the_field(entries: list[dict[str, Any]], field: str) -> None:
-    """Brief: "Invalid mapping → INVALID_VALUE naming the field"."""
+    """The rule: "Invalid mapping → INVALID_VALUE naming the field"."""
     with pytest.raises(MappingRefused) as refused:
         check_mapping(entries)
     assert refused.value.field == field
@@ -177,7 +177,7 @@ async def test_a_changed_mapping_re_resolves_every_user_in_chunks(
 async def test_a_re_resolution_goes_on_after_a_restart(
     sqlite_url: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Brief: "a background task (resumes after restart)"."""
+    """The rule: "a background task (resumes after restart)"."""
 
     async def nothing(*_: Any) -> None:
         return None

@@ -310,7 +310,7 @@ PROPERTY = settings(max_examples=100, deadline=None, suppress_health_check=[Heal
 def test_sql_selects_the_users_that_the_definition_selects(
     engine: sa.Engine, rows: dict[str, Any], term: Filter
 ) -> None:
-    """Brief of `scim.filter`: "the directory compiles the same tree to SQL and must agree with `evaluate`"."""
+    """The rule of `scim.filter`: "the directory compiles the same tree to SQL and must agree with `evaluate`"."""
     with engine.connect() as connection, connection.begin() as transaction:
         tx = Transaction(connection, engine.dialect.name)
         _, resources, _ = fill(tx, rows)

@@ -170,7 +170,7 @@ async def test_members_of_another_connection_are_strangers(world: World, connect
 
 @pytest.mark.parametrize("method", sorted({*DIRECTORY_METHODS, *CONNECTION_METHODS}))
 async def test_every_method_is_denied_by_default(world: World, connected: Connected, method: str) -> None:
-    """SECURITY: "default deny"; brief: "portal/mdm: read-only methods of both services"."""
+    """SECURITY: "default deny"; the rule: "portal/mdm: read-only methods of both services"."""
     if method in DIRECTORY_METHODS:
         request = request_of(method, connected.id, "nobody", "nobody")
     else:
@@ -274,7 +274,7 @@ async def test_a_revocation_by_another_process_works_within_a_second(world: Worl
 
 
 async def test_the_token_cache_is_bounded_and_forgets(world: World, connected: Connected) -> None:
-    """Brief: "entries for misses too but bounded in size"."""
+    """The rule: "entries for misses too but bounded in size"."""
     time = 0.0
     cache = TokenCache(world.server.db, clock=lambda: time)
     assert (await cache.get(connected.token_id)) is (await cache.get(connected.token_id))

@@ -26,7 +26,7 @@ MAX_BYTES = 8192
 """The length of input for which SECURITY sets the time."""
 
 MAX_SECONDS = 0.05
-"""SECURITY and the issue of this part: refused or answered "in under 50 ms" for 8 KiB."""
+"""SECURITY: refused or answered "in under 50 ms" for 8 KiB."""
 
 REFERENCE_SECONDS = 0.0075
 """What `_reference` takes of an idle core of the class of machine that TARGETS speaks of."""

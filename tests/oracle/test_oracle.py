@@ -309,7 +309,7 @@ class Comparison(RuleBasedStateMachine):
 
 @pytest.mark.timeout(300)
 def test_random_requests_are_answered_as_by_an_independent_server(server: InProcess) -> None:
-    """The issue: "runs the same random requests against Rollcall and against `scim2-server` (PyPI) as oracle"."""
+    """The same random requests go to Rollcall and to `scim2-server`, which is the oracle."""
 
     class OnServer(Comparison):
         pass
@@ -331,7 +331,7 @@ def test_random_requests_are_answered_as_by_an_independent_server(server: InProc
 
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda difference: difference.name)
 def test_an_allowed_difference_is_there_and_has_a_section(server: InProcess, difference: Difference) -> None:
-    """The issue: "with each allowed difference listed and justified by the RFC"; one that is gone is struck off."""
+    """Each allowed difference is listed and justified by the RFC; one that is gone is struck off."""
     scenario = Scenario(Rollcall(server), Oracle())
     *before, last = difference.witness
     for request in before:
@@ -344,7 +344,7 @@ def test_an_allowed_difference_is_there_and_has_a_section(server: InProcess, dif
 
 @pytest.mark.parametrize("rendering", RENDERINGS, ids=lambda rendering: rendering.name)
 def test_an_allowed_rendering_is_needed_and_has_a_section(server: InProcess, rendering: Rendering) -> None:
-    """The issue: "with each allowed difference listed and justified by the RFC"; one that is gone is struck off."""
+    """Each allowed difference is listed and justified by the RFC; one that is gone is struck off."""
     scenario = Scenario(Rollcall(server), Oracle())
     *before, last = rendering.witness
     for request in before:
