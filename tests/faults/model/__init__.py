@@ -1,0 +1,1 @@
+"""A model of the relay's protocol, small enough to search every interleaving."""

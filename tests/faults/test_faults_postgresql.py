@@ -1,0 +1,46 @@
+"""The faults of `subset` on PostgreSQL, and those that only a server or a second relay can have.
+
+On SQLite the lock of a frozen relay is the kernel's, and nobody takes over.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import PostgresServer
+from tests.faults import faults
+from tests.faults.migrations import crash_migrations
+from tests.faults.subset import *  # noqa: F403
+from tests.faults.subset import holds
+from tests.faults.system import FaultStack
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def kind() -> str:
+    """The database."""
+    return "postgresql"
+
+
+def test_a_paused_relay_does_not_break_order_when_it_goes_on(stack: FaultStack) -> None:
+    """DELIVERY: "A paused leader must not break order after another took over"."""
+    holds(faults.relay_paused, stack, 108)
+
+
+def test_postgresql_may_be_killed(stack: FaultStack, own_postgres: PostgresServer) -> None:
+    """DELIVERY: "PostgreSQL postmaster killed"."""
+    holds(faults.postgresql_killed, stack, 111, own_postgres)
+
+
+def test_a_migration_killed_halfway_leaves_nothing_and_is_done_again(own_postgres: PostgresServer) -> None:
+    """DELIVERY: crash point "migration halfway"."""
+    crash_migrations(
+        own_postgres,
+        [
+            ("directory", "sqlite", "migrations.after_step"),
+            ("directory", "postgresql", "migrations.before_commit"),
+            ("portal", "postgresql", "migrations.after_step"),
+            ("mdm", "sqlite", "migrations.before_commit"),
+        ],
+    )
