@@ -61,6 +61,8 @@ _log = logging.getLogger(__name__)
 DOMAIN = "delivery.rollcall"
 
 _ACK_SECONDS = 10.0
+# A question that goes down with the server it was sent to is never answered: asked again soon, it holds nothing up.
+_API_SECONDS = 3.0
 _RETRY_SECONDS = 0.25
 _CONTENTION_SECONDS = 0.01
 _STANDBY_SECONDS = 0.5
@@ -170,7 +172,7 @@ class Relay:
             reconnected=self._wake.set,
             closed=self._on_closed,
         )
-        self._js = self._client.jetstream(timeout=_ACK_SECONDS)
+        self._js = self._client.jetstream(timeout=_API_SECONDS)
         self._publisher = Publisher(self._client)
         await self._publisher.start()
 

@@ -144,7 +144,8 @@ class Directory:
             seconds = min(CONNECT_SECONDS, exchange.deadline - loop.time())
             try:
                 await asyncio.wait_for(self._channel.channel_ready(), max(seconds, 0))
-            except TimeoutError:
+            # The library's own error: the channel was closed meanwhile, as at the end of this process.
+            except (TimeoutError, grpc.aio.UsageError):
                 exchange.answered = True
                 raise Unavailable from None
         seconds = exchange.deadline - loop.time()

@@ -164,6 +164,13 @@ CHANNEL_OPTIONS = [
 ]
 
 
+class StreamConsumer(NamedTuple):
+    """A durable consumer as the server sees it: the last sequence given to it, and how much it has not acknowledged."""
+
+    given: int
+    unacknowledged: int
+
+
 class Outbox:
     """Counts the unsent rows of a service's outbox, read straight from its database."""
 
@@ -522,41 +529,49 @@ class Stack:
     def settled(self, *, timeout: float = 30.0) -> None:
         """Wait until every event of every service was published and every consumer has committed and acknowledged it.
 
-        The outboxes are looked at before the consumers: once they are empty, all that happened is in the stream, and a
-        consumer with nothing pending and nothing unacknowledged has applied it (it acknowledges after its commit).
+        The outboxes are looked at before the consumers: once they are empty, all that happened is in the stream. The
+        server tells its consumers of a message a moment after it has stored it, in the stream's order: that a service
+        was given the stream's last message says that what its consumers have pending is counted in full. A consumer
+        acknowledges after its commit.
         """
         eventually(self._is_settled, timeout=timeout, what="settling")
 
     def _is_settled(self) -> bool:
         unsent = {name: outbox.unsent() for name, outbox in self._outboxes.items()}
-        consumers = self._consumers()
-        lag = {name: count for name, count in consumers.items() if count}
+        last, consumers = self._stream()
+        lag = {name: consumer.unacknowledged for name, consumer in consumers.items() if consumer.unacknowledged}
         assert not any(unsent.values()), f"unsent events: {unsent}"
         assert self._consumers_exist(consumers), f"consumers: {sorted(consumers)}"
+        for service in CONSUMERS:
+            given = max(consumer.given for name, consumer in consumers.items() if name.startswith(f"{service}-"))
+            assert given >= last, f"{service} was given {given} of {last} events"
         assert not lag, f"events not applied yet: {lag}"
         return True
 
-    def _consumers(self) -> dict[str, int]:
-        """Messages that each durable consumer of the stream DIRECTORY has not acknowledged yet."""
+    def _stream(self) -> tuple[int, dict[str, StreamConsumer]]:
+        """The last sequence of the stream DIRECTORY, and its durable consumers by name."""
         try:
             account = self._monitor.get("/jsz", params={"consumers": "true", "streams": "true"}).json()
         except (httpx.HTTPError, json.JSONDecodeError):
-            return {}
+            return 0, {}
         streams: Sequence[Mapping[str, Any]] = [
             stream for details in account.get("account_details") or () for stream in details.get("stream_detail") or ()
         ]
-        return {
-            consumer["name"]: consumer["num_pending"] + consumer["num_ack_pending"]
-            for stream in streams
-            if stream["name"] == "DIRECTORY"
-            for consumer in stream.get("consumer_detail") or ()
-        }
+        for stream in streams:
+            if stream["name"] == "DIRECTORY":
+                return stream["state"]["last_seq"], {
+                    consumer["name"]: StreamConsumer(
+                        consumer["delivered"]["stream_seq"], consumer["num_pending"] + consumer["num_ack_pending"]
+                    )
+                    for consumer in stream.get("consumer_detail") or ()
+                }
+        return 0, {}
 
     @staticmethod
-    def _consumers_exist(consumers: Mapping[str, int]) -> bool:
+    def _consumers_exist(consumers: Mapping[str, StreamConsumer]) -> bool:
         return all(any(name.startswith(f"{service}-") for name in consumers) for service in CONSUMERS)
 
     def _await_consumers(self) -> None:
         eventually(
-            lambda: self._consumers_exist(self._consumers()), timeout=START_TIMEOUT, what="consumers of DIRECTORY"
+            lambda: self._consumers_exist(self._stream()[1]), timeout=START_TIMEOUT, what="consumers of DIRECTORY"
         )

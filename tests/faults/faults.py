@@ -160,9 +160,7 @@ def crash(context: Context, points: dict[str, tuple[str, ...]]) -> None:
                 time.sleep(POLL_INTERVAL)
         finally:
             for death in deaths:
-                context.stack.arm(death.process)
-                if not context.stack.running(death.process):
-                    context.stack.start_process(death.process)
+                death.end()
 
 
 class _Deaths:
@@ -184,11 +182,7 @@ class _Deaths:
                 assert time.monotonic() < self._deadline, f"{self.process} never passed {self._point}"
                 return False
             if not self._points:
-                self._point = ""
-                stack.arm(self.process)
-                stack.kill(self.process)
-                stack.start_process(self.process)
-                return True
+                self.end()
         if not self._points:
             return True
         self._point = self._points.pop(0)
@@ -198,6 +192,14 @@ class _Deaths:
         self._worker = None
         self._deadline = time.monotonic() + 60
         return False
+
+    def end(self) -> None:
+        """Start the process as it should be, if it is not so yet."""
+        if self._point:
+            stack, self._point = self._context.stack, ""
+            stack.arm(self.process)
+            stack.kill(self.process)
+            stack.start_process(self.process)
 
     def _is_dead(self) -> bool:
         stack = self._context.stack
@@ -209,7 +211,10 @@ class _Deaths:
         if self._worker is None:
             self._worker = next(iter(psutil.Process(stack.processes["gateway"].pid).children()), None)
             return False
-        return not self._worker.is_running() or self._worker.status() == psutil.STATUS_ZOMBIE
+        try:
+            return not self._worker.is_running() or self._worker.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
 
 def _passes(process: str, point: str, dice: random.Random) -> int:
