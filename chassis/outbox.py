@@ -13,9 +13,10 @@ that a lost stream can be rebuilt; then `prune` removes them.
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from sqlmodel import Field, SQLModel
 
 from chassis.database import Database, Transaction, UtcDateTime
 from chassis.identifiers import time_ordered_id
+from chassis.prepared import insert_into
 from chassis.request_context import request_context
 from chassis.streams import PARTITIONS
 
@@ -165,7 +167,7 @@ def append_all(
     if not rows:
         return []
     outbox = table_of(table)
-    tx.execute(outbox.insert().inline(), rows if len(rows) > 1 else rows[0])
+    tx.execute(insert_into(outbox), rows if len(rows) > 1 else rows[0])
     tx.notify(notify_channel(outbox))
     return [str(row["event_id"]) for row in rows]
 
@@ -202,20 +204,32 @@ def table_of(table: TableLike) -> sa.Table:
     return found
 
 
-async def prune(db: Database, table: TableLike, older_than: datetime.datetime, chunk: int = 1000) -> int:
+async def prune(db: Database, table: TableLike, older_than: datetime.datetime, chunk: int = 500) -> int:
     """Delete rows that were sent before `older_than`, in transactions of `chunk` rows; return how many.
 
     The newest row of an aggregate goes too: the relay needs it no longer once the stream has dropped its message.
     """
     outbox = table_of(table)
-    oldest = sa.select(outbox.c.id).where(outbox.c.sent_at < older_than).order_by(outbox.c.id).limit(chunk)
-    statement = sa.delete(outbox).where(outbox.c.id.in_(oldest.scalar_subquery()))
-    removed = 0
+    removed = after = 0
     while True:
-        count = await db.write(lambda tx: tx.execute(statement).rowcount)
-        removed += count
-        if count < chunk:
+        # Looked for outside the write, a chunk of ids at a time: nobody waits behind a search through the whole table.
+        look = sa.select(outbox.c.id, outbox.c.sent_at).where(outbox.c.id > after).order_by(outbox.c.id).limit(chunk)
+        rows = await db.read(functools.partial(_all, look))
+        old = [row.id for row in rows if row.sent_at is not None and row.sent_at < older_than]
+        if not old:
+            # Rows are sent in about the order of their ids: what follows is younger.
             return removed
+        statement = sa.delete(outbox).where(outbox.c.id.between(old[0], old[-1]), outbox.c.sent_at < older_than)
+        removed += await db.write(functools.partial(_count, statement))
+        after = rows[-1].id
+
+
+def _all(statement: sa.Select[Any], tx: Transaction) -> Sequence[sa.Row[Any]]:
+    return tx.execute(statement).all()
+
+
+def _count(statement: sa.Delete, tx: Transaction) -> int:
+    return tx.execute(statement).rowcount
 
 
 async def unsent_count(db: Database, table: TableLike) -> int:

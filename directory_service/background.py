@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from chassis.database import DatabaseUnavailable
 from chassis.outbox import prune
 from chassis.request_context import RequestContext, request_context
-from directory_service import connections, mappings
+from directory_service import connections, groups, mappings
 from directory_service.authentication import UsageRecorder
 from directory_service.directory import Directory
 from directory_service.tables import OUTBOX
@@ -52,6 +52,8 @@ class Background:
         async with asyncio.TaskGroup() as group:
             group.create_task(_repeat(self._delete, "DeleteConnection", self._deletions, LOOK_SECONDS))
             group.create_task(_repeat(self._resolve, "UpdateAttributeMapping", self._resolutions, LOOK_SECONDS))
+            rows_left = self._directory.rows_left
+            group.create_task(_repeat(self._purge, "DeleteGroup", rows_left, LOOK_SECONDS))
             group.create_task(_repeat(self._flush, "flush", never, FLUSH_SECONDS))
             profiles = self._directory.profiles
             group.create_task(_repeat(profiles.flush, "flush", profiles.new_dialect, FLUSH_SECONDS))
@@ -70,6 +72,9 @@ class Background:
     async def _resolve(self) -> None:
         for connection_id in await mappings.unresolved_connections(self._directory):
             await mappings.re_resolve(self._directory, connection_id)
+
+    async def _purge(self) -> None:
+        await groups.purge_deleted_groups(self._directory)
 
     async def _flush(self) -> None:
         await self._directory.history.flush()

@@ -16,7 +16,7 @@ from directory_service.errors import (
     PortalAlreadyConnected,
     WorkspaceNotFound,
 )
-from directory_service.groups import remove_group
+from directory_service.groups import purge_some, remove_group
 from directory_service.repository import connections as repository
 from directory_service.repository import groups as groups_repository
 from directory_service.repository import profiles as profiles_repository
@@ -31,7 +31,7 @@ from directory_service.workspaces import check_name
 
 DELETED_AT_ONCE = 50
 """Users or groups that one transaction of a connection's deletion removes: a SCIM request may wait behind it."""
-MEMBERS_DELETED_AT_ONCE = 2_000
+MEMBERS_DELETED_AT_ONCE = 1_000
 """Members after which such a transaction takes no further group."""
 
 DISPLAY_NAMES = {"DASHBOARD": "Dashboard", "STORE": "Enterprise Store", "MDM": "MDM"}
@@ -195,6 +195,9 @@ def _delete_some(tx: Transaction, connection_id: str) -> bool:
     connection = repository.lock_connection(tx, connection_id)
     if connection is None or connection.state != STATE_DELETING:
         return False
+    if (left := groups_repository.first_deleted_group(tx, connection_id)) is not None:
+        purge_some(tx, *left)
+        return True
     journal, now = Journal(connection), now_ms()
     groups = groups_repository.first_groups(tx, connection_id, DELETED_AT_ONCE)
     users = [] if groups else users_repository.first_users(tx, connection_id, DELETED_AT_ONCE)

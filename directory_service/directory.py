@@ -1,5 +1,6 @@
 """What every use case of the directory works with, and the lock that every write begins with."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -39,6 +40,8 @@ class Directory:
     """Base of SCIM base URLs, without a slash at the end."""
     page_tokens: PageTokens
     walks: Walks = field(default_factory=Walks)
+    rows_left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a group was deleted, of which rows may be left."""
 
     async def write(self, access: Access, unit: Callable[[Transaction, Journal], T]) -> T:
         """Run a unit of work on a connection, its row locked first, and return the unit's value after COMMIT.

@@ -30,7 +30,7 @@ from directory_service.errors import (
 )
 from directory_service.history import AttributeHistory
 from directory_service.lists import PageRequest, read_page
-from directory_service.memberships import publish_delta, publish_departure, resolve_parked
+from directory_service.memberships import publish_delta, publish_departure, resolve_opened, resolve_parked
 from directory_service.query import Scope, compile_member_filter
 from directory_service.repository import connections
 from directory_service.repository import groups as repository
@@ -99,7 +99,8 @@ async def create_group(
         AttributeHistory.record_group(tx, connection.id, document, now)
         crashpoint("directory.after_row_write")
         journal.group(events_pb2.GroupCreated, repository.group_message(state))
-        if _apply_plan(tx, journal, state, plan, now):
+        moved, _ = _apply_plan(tx, journal, state, plan, now)
+        if moved:
             repository.store_group(tx, connection.id, state)
         _resolve_parked(tx, journal, state, now)
         journal.write(tx)
@@ -211,10 +212,34 @@ async def delete_group(directory: Directory, access: Access, group_id: str, *, e
         now = now_ms()
         above = remove_group(tx, journal, state, now)
         publish_departure(tx, journal, Named(state.id, KIND_GROUP, state.document["displayName"]), above, now)
+        resolve_opened(tx, journal, now)
         journal.write(tx)
         crashpoint("directory.after_outbox_insert")
 
     await directory.write(access, unit)
+    directory.rows_left.set()
+
+
+async def purge_deleted_groups(directory: Directory) -> None:
+    """Remove what is left of the rows of deleted groups, in transactions of bounded size.
+
+    May be interrupted and begun again.
+    """
+    while (found := await directory.db.read(repository.first_deleted_group)) is not None:
+        connection_id, group_id = found
+        await directory.db.write(
+            lambda tx, owner=connection_id, group=group_id: purge_some(tx, owner, group),  # type: ignore[misc]
+            key=connection_id,
+        )
+
+
+def purge_some(tx: Transaction, connection_id: str, group_id: str) -> None:
+    """Remove a bounded number of rows of a deleted group."""
+    connection = connections.lock_connection(tx, connection_id)
+    parked = repository.purge_deleted_group(tx, connection_id, group_id)
+    if connection is not None and parked:
+        connection.parked_count -= parked
+        connections.store_connection(tx, connection)
 
 
 def remove_group(tx: Transaction, journal: Journal, state: GroupState, now: int) -> list[str]:
@@ -286,10 +311,12 @@ def _change(
         state.version += 1
         state.updated_ms = now
         journal.group(events_pb2.GroupUpdated, repository.group_message(state))
-    moved = _apply_plan(tx, journal, state, plan, now)
+    moved, is_opened = _apply_plan(tx, journal, state, plan, now)
     if updated or moved:
         repository.store_group(tx, connection.id, state)
         crashpoint("directory.after_row_write")
+    if is_opened:
+        resolve_opened(tx, journal, now)
     if updated:
         AttributeHistory.record_group(tx, connection.id, document, now)
     if updated and document.get("externalId") != before.get("externalId"):
@@ -413,8 +440,10 @@ def _matches(change: MemberRemoveWhere, value: str, kind: int, display: str, sco
     return matches_element(change.filter, MEMBERS, element)
 
 
-def _apply_plan(tx: Transaction, journal: Journal, state: GroupState, plan: MembershipPlan, now: int) -> bool:
-    """Write a plan's effective difference and publish it; return whether anybody joined or left."""
+def _apply_plan(
+    tx: Transaction, journal: Journal, state: GroupState, plan: MembershipPlan, now: int
+) -> tuple[bool, bool]:
+    """Write a plan's effective difference and publish it; return whether anybody joined or left, and any group left."""
     connection = journal.connection
     wanted, parked = plan.wanted, plan.wanted_parked
     removed: list[Named] = []
@@ -434,9 +463,9 @@ def _apply_plan(tx: Transaction, journal: Journal, state: GroupState, plan: Memb
     if parked:
         connection.parked_count += repository.park(tx, connection.id, state.id, parked, now)
     if not added and not removed:
-        return False
+        return False, False
     publish_delta(journal, state, added, removed, now)
-    return True
+    return True, any(member.kind == KIND_GROUP for member in removed)
 
 
 def _shown(tx: Transaction, state: GroupState, *, with_members: bool) -> group_pb2.Group:

@@ -68,6 +68,17 @@ def resolve_parked(
             repository.store_group(tx, connection.id, group)
 
 
+def resolve_opened(tx: Transaction, journal: Journal, now_ms: int) -> None:
+    """Turn parked groups into memberships that a circle forbade, once a nesting that was part of it has ended.
+
+    What the transaction changed of a group must be written before.
+    """
+    if not journal.connection.parked_count:
+        return
+    for named, external_id in repository.waiting_groups(tx, journal.connection.id):
+        resolve_parked(tx, journal, named, external_id=external_id, user_name=None, now_ms=now_ms)
+
+
 def leave_groups(tx: Transaction, journal: Journal, named: Named, now_ms: int) -> None:
     """End every membership of a resource that is deleted."""
     connection_id = journal.connection.id

@@ -191,6 +191,16 @@ class GroupMember(DirectoryTable, table=True):
     """What the identity provider calls the member, where that was not the member's own name when it joined."""
 
 
+class DeletedGroup(DirectoryTable, table=True):
+    """A deleted group that has rows left, of members or parked values: they go in the background, some at a time."""
+
+    __tablename__ = "deleted_groups"
+    __table_args__ = (Index("ix_deleted_groups_connection", "connection_id"),)
+
+    group_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    connection_id: str = Field(sa_column=Column(_TEXT, nullable=False))
+
+
 class ParkedMember(DirectoryTable, table=True):
     """A member value that names no resource of the connection yet."""
 
@@ -284,6 +294,7 @@ TOKENS = _table(Token)
 USERS = _table(User)
 GROUPS = _table(Group)
 GROUP_MEMBERS = _table(GroupMember)
+DELETED_GROUPS = _table(DeletedGroup)
 PARKED_MEMBERS = _table(ParkedMember)
 ATTRIBUTE_SIGHTINGS = _table(AttributeSighting)
 CLIENT_PROFILES = _table(ClientProfile)

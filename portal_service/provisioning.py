@@ -17,7 +17,7 @@ from rollcall.directory.v1.user_pb2 import User
 
 from chassis.consumer import Event, Handler
 from chassis.database import Transaction
-from portal_service import repository
+from portal_service import closures, repository
 from portal_service.accounts import ON_CREATE, AccountKind, Occasion, Standing, appear, facts_of, follow, leave, offer
 from portal_service.collaborators import COLLABORATOR, decide_roles
 from portal_service.domain.accounts import AccountState
@@ -213,9 +213,7 @@ def on_connection_deleted(tx: Transaction, event: Event) -> None:
 
 def on_workspace_deleted(tx: Transaction, event: Event) -> None:
     """Removes what the workspace holds; it had no connections any more."""
-    workspace_id = _origin(event).workspace_id
-    repository.put_workspace(tx, workspace_id, deleted=True)
-    repository.delete_workspace(tx, workspace_id)
+    closures.close(tx, _origin(event).workspace_id)
 
 
 def _connection_seen(tx: Transaction, origin: events_pb2.Origin, state: int) -> None:

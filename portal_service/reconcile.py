@@ -28,7 +28,7 @@ from chassis.consumer import Event
 from chassis.database import Database, Transaction
 from chassis.errors import from_rpc_error
 from chassis.reconcile import Comparison, Connection, State
-from portal_service import provisioning, repository
+from portal_service import closures, provisioning, repository
 from portal_service.accounts import ON_DEACTIVATE, AccountKind, facts_of
 from portal_service.collaborators import COLLABORATOR, decide_roles, policy_of
 from portal_service.directory import Directory, portal_name
@@ -336,5 +336,4 @@ def _closed_workspace(workspace_id: str) -> State:
 
 
 def _close(tx: Transaction, event: Event, fields: Sequence[str], *, workspace_id: str) -> None:
-    repository.put_workspace(tx, workspace_id, deleted=True)
-    repository.delete_workspace(tx, workspace_id)
+    closures.close(tx, workspace_id)

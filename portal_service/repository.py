@@ -37,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.database import Transaction
+from chassis.prepared import bind_list, is_listed
 from portal_service import tables
 from portal_service.domain.accounts import AccountState, email_key
 from portal_service.domain.roles import DEFAULT_ROLE_GROUPS
@@ -206,12 +207,29 @@ def put_workspace(tx: Transaction, workspace_id: str, *, deleted: bool) -> None:
     tx.execute(_put_workspace[tx.dialect], {"workspace_id": workspace_id, "deleted": deleted})
 
 
-def delete_workspace(tx: Transaction, workspace_id: str) -> None:
-    """Removes what a workspace holds: collaborators, employees and publications."""
-    mine = select(_publications.c.id).where(_publications.c.workspace_id == workspace_id)
-    tx.execute(delete(_audiences).where(_audiences.c.publication_id.in_(mine)))
+def empty_workspace(tx: Transaction, workspace_id: str, limit: int) -> bool:
+    """Removes at most `limit` each of a workspace's publications, collaborators and employees; says whether more may
+    be left.
+    """
+    full = False
     for table in (_publications, COLLABORATORS.table, EMPLOYEES.table):
-        tx.execute(delete(table).where(table.c.workspace_id == workspace_id))
+        some = select(table.c.id).where(table.c.workspace_id == workspace_id).limit(limit)
+        ids = list(tx.execute(some).scalars())
+        if table is _publications:
+            tx.execute(delete(_audiences).where(_audiences.c.publication_id.in_(ids)))
+        tx.execute(delete(table).where(table.c.id.in_(ids)))
+        full = full or len(ids) == limit
+    return full
+
+
+def find_full_workspace(tx: Transaction) -> str | None:
+    """Returns a workspace that is deleted and still holds something."""
+    holds = [
+        exists().where(table.c.workspace_id == _workspaces.c.workspace_id)
+        for table in (_publications, COLLABORATORS.table, EMPLOYEES.table)
+    ]
+    statement = select(_workspaces.c.workspace_id).where(_workspaces.c.deleted, or_(*holds)).limit(1)
+    return tx.execute(statement).scalar()
 
 
 def delete_connection(tx: Transaction, connection_id: str) -> None:
@@ -422,7 +440,10 @@ _waiting_users = (
         _users.c.workspace_id == bindparam("workspace_id"),
         _users.c.email_key == bindparam("email_key"),
         _users.c.portal == bindparam("portal"),
-        _users.c.account_state.in_((AccountState.EMAIL_TAKEN.value, AccountState.NEW_EMAIL_TAKEN.value)),
+        or_(
+            _users.c.account_state == AccountState.EMAIL_TAKEN.value,
+            _users.c.account_state == AccountState.NEW_EMAIL_TAKEN.value,
+        ),
     )
     .order_by(_users.c.id)
 )
@@ -592,17 +613,23 @@ def add_members(tx: Transaction, connection_id: str, group_id: str, members: Ite
         tx.execute(_insert_members[tx.dialect], rows)
 
 
-_remove_members = delete(_members).where(
-    _members.c.connection_id == bindparam("connection_id"),
-    _members.c.group_id == bindparam("group_id"),
-    _members.c.member_id.in_(bindparam("member_ids", expanding=True)),
-)
+_remove_members = {
+    dialect: delete(_members).where(
+        _members.c.connection_id == bindparam("connection_id"),
+        _members.c.group_id == bindparam("group_id"),
+        is_listed(_members.c.member_id, "member_ids", dialect),
+    )
+    for dialect in ("sqlite", "postgresql")
+}
 
 
 def remove_members(tx: Transaction, connection_id: str, group_id: str, member_ids: Iterable[str]) -> None:
     """Removes members from a group; those that are not there do not matter."""
     for chunk in _chunks(member_ids):
-        tx.execute(_remove_members, {"connection_id": connection_id, "group_id": group_id, "member_ids": chunk})
+        listed = bind_list(tx.dialect, chunk)
+        tx.execute(
+            _remove_members[tx.dialect], {"connection_id": connection_id, "group_id": group_id, "member_ids": listed}
+        )
 
 
 def list_members(tx: Transaction, connection_id: str, group_id: str) -> dict[str, bool]:
@@ -716,6 +743,9 @@ class Accounts:
         self._by_user = by_user
         self._lock_by_user = by_user.with_for_update()
         self._lock_by_email = self._by_email.with_for_update()
+        self._delete = delete(table).where(
+            table.c.workspace_id == bindparam("workspace_id"), table.c.id == bindparam("account_id")
+        )
         self._insert = {
             dialect: statement.returning(table.c.id)
             for dialect, statement in _insert_new(table, "workspace_id", "email_key").items()
@@ -751,7 +781,7 @@ class Accounts:
 
     def delete(self, tx: Transaction, workspace_id: str, account_id: str) -> None:
         """Removes an account."""
-        tx.execute(delete(self.table).where(self.table.c.workspace_id == workspace_id, self.table.c.id == account_id))
+        tx.execute(self._delete, {"workspace_id": workspace_id, "account_id": account_id})
 
     def page(self, tx: Transaction, workspace_id: str, after: str, limit: int) -> Sequence[AnyRow]:
         """Returns at most `limit` accounts by e-mail address, from the first one past the key `after`."""

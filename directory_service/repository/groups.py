@@ -6,7 +6,21 @@ from typing import Any
 
 import orjson
 from rollcall.directory.v1 import group_pb2
-from sqlalchemy import Row, Select, TextClause, bindparam, delete, func, literal, select, text, update
+from sqlalchemy import (
+    Row,
+    Select,
+    Table,
+    TextClause,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from chassis.database import Transaction
 from chassis.scim_message import document_to_message
@@ -16,9 +30,20 @@ from directory_service.repository.inserts import insert_ignoring
 from directory_service.repository.times import timestamp
 from directory_service.repository.users import etag
 from directory_service.repository.values import bind_values, owned_by, value_rows
-from directory_service.tables import GROUP_MEMBERS, GROUPS, KIND_GROUP, KIND_USER, PARKED_MEMBERS, USERS
+from directory_service.tables import (
+    DELETED_GROUPS,
+    GROUP_MEMBERS,
+    GROUPS,
+    KIND_GROUP,
+    KIND_USER,
+    PARKED_MEMBERS,
+    USERS,
+)
 
 DIALECTS = ("sqlite", "postgresql")
+
+ROWS_DELETED_AT_ONCE = 500
+"""Rows of a deleted group's members, or of its parked values, that one transaction removes."""
 
 MEMBER_TYPES = {KIND_USER: group_pb2.MEMBER_TYPE_USER, KIND_GROUP: group_pb2.MEMBER_TYPE_GROUP}
 
@@ -188,17 +213,50 @@ def store_group(tx: Transaction, connection_id: str, group: GroupState) -> None:
 def delete_group(tx: Transaction, connection_id: str, group_id: str) -> tuple[int, list[str]]:
     """Delete a group with its members and parked values, and its own place in groups above it.
 
-    Return how many parked values went, and the ids of the groups above.
+    Of a large group rows may be left, which belong to nothing any more: `purge_deleted_group` removes them. Return how
+    many parked values went, and the ids of the groups above.
     """
     above = remove_from_groups(tx, connection_id, group_id)
-    tx.execute(
-        delete(GROUP_MEMBERS).where(GROUP_MEMBERS.c.group_id == group_id, owned_by(GROUP_MEMBERS, connection_id))
-    )
-    parked = tx.execute(
-        delete(PARKED_MEMBERS).where(PARKED_MEMBERS.c.group_id == group_id, owned_by(PARKED_MEMBERS, connection_id))
-    ).rowcount
     tx.execute(delete(GROUPS).where(GROUPS.c.connection_id == connection_id, GROUPS.c.id == group_id))
+    parked, more = _remove_rows(tx, connection_id, group_id)
+    if more:
+        tx.execute(insert(DELETED_GROUPS), {"group_id": group_id, "connection_id": connection_id})
     return parked, above
+
+
+def _some_rows(table: Table, key: Any) -> Any:
+    mine = (table.c.group_id == bindparam("group"), owned_by(table, bindparam("connection")))
+    some = select(key).where(*mine).limit(ROWS_DELETED_AT_ONCE)
+    return delete(table).where(*mine, key.in_(some.scalar_subquery()))
+
+
+_SOME_MEMBERS = _some_rows(GROUP_MEMBERS, GROUP_MEMBERS.c.member_id)
+_SOME_PARKED = _some_rows(PARKED_MEMBERS, PARKED_MEMBERS.c.value)
+
+
+def _remove_rows(tx: Transaction, connection_id: str, group_id: str) -> tuple[int, bool]:
+    """Remove some members and parked values of a group; return how many of these went, and whether more may be left."""
+    parameters = {"group": group_id, "connection": connection_id}
+    members = tx.execute(_SOME_MEMBERS, parameters).rowcount
+    parked = tx.execute(_SOME_PARKED, parameters).rowcount
+    return parked, ROWS_DELETED_AT_ONCE in (members, parked)
+
+
+def first_deleted_group(tx: Transaction, connection_id: str | None = None) -> tuple[str, str] | None:
+    """Return the connection and the id of a deleted group that has rows left, on any connection or on one."""
+    statement = select(DELETED_GROUPS.c.connection_id, DELETED_GROUPS.c.group_id).limit(1)
+    if connection_id is not None:
+        statement = statement.where(DELETED_GROUPS.c.connection_id == connection_id)
+    row = tx.execute(statement).first()
+    return None if row is None else (row.connection_id, row.group_id)
+
+
+def purge_deleted_group(tx: Transaction, connection_id: str, group_id: str) -> int:
+    """Remove some rows of a deleted group, and forget it once none is left; return how many parked values went."""
+    parked, more = _remove_rows(tx, connection_id, group_id)
+    if not more:
+        tx.execute(delete(DELETED_GROUPS).where(DELETED_GROUPS.c.group_id == group_id))
+    return parked
 
 
 # Members
@@ -556,6 +614,26 @@ def parked_for(tx: Transaction, connection_id: str, kind: int, names: Iterable[s
     return [ParkedValue(row.group_id, row.value, row.display or "") for row in tx.execute(_PARKED_FOR, parameters)]
 
 
+_WAITING_GROUPS = (
+    select(GROUPS.c.id, GROUPS.c.external_id, GROUPS.c.display_name)
+    .join_from(
+        PARKED_MEMBERS,
+        GROUPS,
+        (GROUPS.c.connection_id == PARKED_MEMBERS.c.connection_id)
+        & or_(GROUPS.c.id == PARKED_MEMBERS.c.value, GROUPS.c.external_id == PARKED_MEMBERS.c.value),
+    )
+    .where(PARKED_MEMBERS.c.connection_id == bindparam("connection_id"), PARKED_MEMBERS.c.kind == KIND_GROUP)
+    .group_by(GROUPS.c.id, GROUPS.c.external_id, GROUPS.c.display_name, GROUPS.c.position)
+    .order_by(GROUPS.c.position)
+)
+
+
+def waiting_groups(tx: Transaction, connection_id: str) -> list[tuple[Named, str]]:
+    """Return the groups that a parked value names although they exist, each with its externalId, oldest first."""
+    found = tx.execute(_WAITING_GROUPS, {"connection_id": connection_id})
+    return [(Named(row.id, KIND_GROUP, row.display_name), row.external_id or "") for row in found]
+
+
 def list_parked(
     tx: Transaction, connection_id: str, group_id: str | None, *, after: int, limit: int
 ) -> tuple[list[group_pb2.ParkedMember], int]:
@@ -584,7 +662,11 @@ def list_parked(
 
 def count_parked(tx: Transaction, connection_id: str, group_id: str | None) -> int:
     """Count the parked values of a connection, or of one of its groups."""
-    statement = select(func.count()).select_from(PARKED_MEMBERS).where(PARKED_MEMBERS.c.connection_id == connection_id)
+    statement = (
+        select(func.count())
+        .select_from(PARKED_MEMBERS.join(GROUPS, GROUPS.c.id == PARKED_MEMBERS.c.group_id))
+        .where(PARKED_MEMBERS.c.connection_id == connection_id)
+    )
     if group_id is not None:
         statement = statement.where(PARKED_MEMBERS.c.group_id == group_id)
     return int(tx.execute(statement).scalar_one())

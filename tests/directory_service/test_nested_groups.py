@@ -95,11 +95,24 @@ async def test_a_parked_group_that_would_close_a_long_circle_stays_parked_until_
     )
     assert failure.reason == "INVALID_VALUE"
     await scim.patch_group(top.id, operation("remove", "members"))
-    await scim.patch_group(top.id, operation("replace", "externalId", "other"))
-    await scim.patch_group(top.id, operation("replace", "externalId", "g-top"))
     assert values(await scim.group(one.id)) == [top.id]
+    await world.events(connected.id)
     (counts,) = await world.rows(sa.select(CONNECTIONS.c.parked_count).where(CONNECTIONS.c.id == connected.id))
     assert counts.parked_count == 0
+
+
+async def test_a_parked_group_joins_when_a_group_between_is_deleted(world: World, connected: Connected) -> None:
+    """PRODUCT §2: a parked value is "turned into a membership"; what held it back here was the circle alone."""
+    scim = connected.scim
+    one = (await scim.call("CreateGroup", with_group("One", "g-top"))).group
+    two = await scim.create_group("Two", one.id)
+    top = await scim.create_group("Three", two.id, external_id="g-top")
+    assert values(await scim.group(one.id)) == []
+    await scim.call("DeleteGroup", pb.DeleteGroupRequest(id=two.id))
+    assert values(await scim.group(one.id)) == [top.id]
+    assert await world.admin.parked(connection_id=connected.id) == []
+    kinds = await world.kinds(connected.id)
+    assert kinds[-3:] == ["GroupDeleted", "GroupMembersChanged", "GroupMembersChanged"]
 
 
 async def test_of_two_parked_groups_the_second_may_not_close_the_circle(world: World, connected: Connected) -> None:

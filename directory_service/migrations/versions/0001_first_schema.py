@@ -94,6 +94,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("sent_at IS NULL"),
     )
     op.create_table(
+        "deleted_groups",
+        sa.Column("group_id", TEXT, nullable=False),
+        sa.Column("connection_id", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("group_id"),
+    )
+    op.create_index("ix_deleted_groups_connection", "deleted_groups", ["connection_id"], unique=False)
+    op.create_table(
         "parked_members",
         sa.Column("position", POSITION, autoincrement=True, nullable=False),
         sa.Column("group_id", TEXT, nullable=False),
