@@ -11,13 +11,16 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import grpc
 
 from chassis.errors import DomainError
 from chassis.identity import ADMIN, GATEWAY, MDM, PORTAL, Identity
 from chassis.request_context import NO_REQUEST, from_metadata, request_context
+
+if TYPE_CHECKING:
+    from chassis.settings import ServiceSettings
 
 __all__ = [
     "ADMIN",
@@ -33,6 +36,7 @@ __all__ = [
     "MethodPolicy",
     "PermissionDenied",
     "generate_credentials",
+    "own_secret",
     "read_credential",
 ]
 
@@ -42,6 +46,15 @@ OPEN_SERVICES = frozenset(
 """Services that anybody may call: they tell nothing about a customer."""
 
 _SHORTEST_SECRET = 32
+
+
+class CallerSettings(Protocol):
+    """Settings of a process that calls others."""
+
+    @property
+    def credentials_file(self) -> Path | None:
+        """The file with its secret."""
+
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -110,6 +123,11 @@ def read_credential(path: Path | str, name: str) -> str:
     if name not in found:
         raise CredentialsFileError(f"{path}: no credential for {name!r}")
     return found[name]
+
+
+def own_secret(settings: CallerSettings, name: str) -> str | None:
+    """Read a process's own secret; None where its certificate says who it is. Raises `CredentialsFileError`."""
+    return None if settings.credentials_file is None else read_credential(settings.credentials_file, name)
 
 
 def _read_file(path: Path) -> dict[str, str]:
@@ -185,6 +203,13 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         self._unauthenticated = type("InvalidCredential", (InvalidCredential,), {"domain": domain})
         self._denied = type("PermissionDenied", (PermissionDenied,), {"domain": domain})
         self._handlers: dict[str, _Handler] = {}
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, policy: MethodPolicy, *, domain: str) -> Self:
+        """Make it as a service's settings say. Raises `CredentialsFileError`."""
+        path = settings.credentials_file
+        credentials = Credentials({}) if path is None else Credentials.load(path)
+        return cls(credentials, policy, domain=domain, certificates=settings.tls_identities)
 
     async def intercept_service(
         self,

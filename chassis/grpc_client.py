@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from chassis.request_context import AUTHORIZATION_KEY, call_metadata
 
-__all__ = ["call_metadata", "channel", "channel_tls"]
+if TYPE_CHECKING:
+    from chassis.settings import TlsSettings
+
+__all__ = ["call_metadata", "channel", "channel_credentials", "channel_tls"]
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -62,6 +65,15 @@ def channel_tls(
         root_certificates=authority.read_bytes(),
         private_key=key.read_bytes() if key else None,
         certificate_chain=certificate.read_bytes() if certificate else None,
+    )
+
+
+def channel_credentials(settings: TlsSettings) -> grpc.ChannelCredentials | None:
+    """Read what a process calls others with, as its settings say; None: without TLS. Raises OSError."""
+    if settings.tls_ca_file is None:
+        return None
+    return channel_tls(
+        authority=settings.tls_ca_file, certificate=settings.tls_certificate_file, key=settings.tls_key_file
     )
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 from google.rpc import status_pb2
@@ -22,7 +22,10 @@ from chassis.database import DatabaseClosed, DatabaseUnavailable
 from chassis.errors import DomainError, status_metadata, to_status
 from chassis.request_context import RequestContext, from_metadata, request_context
 
-__all__ = ["ErrorInterceptor", "RequestContext", "Server", "request_context", "serve"]
+if TYPE_CHECKING:
+    from chassis.settings import TlsSettings
+
+__all__ = ["ErrorInterceptor", "RequestContext", "Server", "request_context", "serve", "server_credentials"]
 
 _log = logging.getLogger(__name__)
 
@@ -133,7 +136,8 @@ class Server:
     """A server that is started and stopped by its owner; `serve` adds signals and background work.
 
     `address` is `host:port` (port 0: a free one, see `port`) or `unix:path`. `tls` are the server's credentials;
-    without them the port is plain text. Raises OSError when the address cannot be bound.
+    without them the port is plain text. `health_address` serves health alone, in plain text, for probes that have no
+    certificate to show. Raises OSError when an address cannot be bound.
     """
 
     def __init__(
@@ -144,6 +148,7 @@ class Server:
         address: str,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         tls: grpc.ServerCredentials | None = None,
+        health_address: str = "",
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         self._register = register
@@ -154,10 +159,13 @@ class Server:
             chain.insert(0, ErrorInterceptor())
         self._interceptors = chain
         self._tls = tls
+        self._health_address = health_address
+        self._health_server: grpc.aio.Server | None = None
         self._options = [*OPTIONS, *options]
         self._server: grpc.aio.Server | None = None
         self._health: aio_health.HealthServicer | None = None
         self.port = 0
+        self.health_port = 0
 
     async def start(self) -> None:
         """Bind, register everything, and serve."""
@@ -174,10 +182,22 @@ class Server:
                 self.port = server.add_secure_port(self._address, self._tls)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}: {error}") from error
+        if self._health_address:
+            self._health_server = await self._serve_health(self._health)
         for name in ("", *self._service_names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await server.start()
         self._server = server
+
+    async def _serve_health(self, health: aio_health.HealthServicer) -> grpc.aio.Server:
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        try:
+            self.health_port = server.add_insecure_port(self._health_address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._health_address}: {error}") from error
+        await server.start()
+        return server
 
     async def stop(self, *, grace: float | None = None, drain: float = 0.0) -> None:
         """Say NOT_SERVING, take calls for `drain` seconds more, then let running calls end within `grace` seconds."""
@@ -190,6 +210,9 @@ class Server:
             await asyncio.sleep(drain)
         await server.stop(grace)
         await server.wait_for_termination()
+        if self._health_server is not None:
+            await self._health_server.stop(None)
+            self._health_server = None
 
 
 async def serve(
@@ -203,6 +226,7 @@ async def serve(
     grace: float = 10.0,
     port_file: Path | None = None,
     tls: grpc.ServerCredentials | None = None,
+    health_address: str = "",
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until a piece of background work ends; then drain and return.
 
@@ -210,7 +234,14 @@ async def serve(
     cancelled and awaited. `port_file` gets the port as text once calls are taken. Raises what a piece of background
     work raised.
     """
-    server = Server(register=register, service_names=service_names, address=address, interceptors=interceptors, tls=tls)
+    server = Server(
+        register=register,
+        service_names=service_names,
+        address=address,
+        interceptors=interceptors,
+        tls=tls,
+        health_address=health_address,
+    )
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -254,6 +285,14 @@ def write_port_file(path: Path, port: int) -> None:
     temporary.write_text(f"{port}\n")
     with contextlib.suppress(FileNotFoundError):
         os.replace(temporary, path)
+
+
+def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | None:
+    """Read what a process serves with, as its settings say; None: without TLS. Raises OSError."""
+    certificate, key, authority = settings.tls_certificate_file, settings.tls_key_file, settings.tls_ca_file
+    if certificate is None or key is None or authority is None:
+        return None
+    return server_tls(certificate=certificate, key=key, client_authority=authority)
 
 
 def server_tls(*, certificate: Path, key: Path, client_authority: Path) -> grpc.ServerCredentials:

@@ -8,6 +8,8 @@ ADMIN = "admin"
 GATEWAY = "gateway"
 PORTAL = "portal"
 MDM = "mdm"
+NAMES = (ADMIN, GATEWAY, PORTAL, MDM)
+"""Every one of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ _Row = sa.RowMapping
 _Aggregate = tuple[str, str]
 
 
-class ConnectionClosed(Exception):
+class ConnectionClosed(ConnectionError):
     """The NATS client gave up for good; the process should end and be started again."""
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NotFoundError
+
+if TYPE_CHECKING:
+    from chassis.settings import NatsClientSettings
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +54,10 @@ class StreamSettings:
         """Give the filter for one partition's messages."""
         return f"{self.prefix}.{partition}.>"
 
+    def portal_subject(self, partition: int, portal: str) -> str:
+        """Give the filter for one partition's messages of one portal, as subjects name it: `mdm`, `none`, …"""
+        return f"{self.prefix}.{partition}.{portal}.>"
+
 
 @dataclass(frozen=True, slots=True)
 class NatsSettings:
@@ -57,6 +65,36 @@ class NatsSettings:
 
     servers: Sequence[str]
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class NatsRefused(ConnectionError):
+    """NATS does not let us in, or does not let us do what we must: no later attempt would end otherwise."""
+
+
+def inbox_prefix(user: str) -> str:
+    """Give the subject under which a user's answers come; nobody else may subscribe to it."""
+    return f"_INBOX_{user}"
+
+
+def settings_of(settings: NatsClientSettings, user: str) -> NatsSettings:
+    """Give how a process reaches NATS as one of the users of `nats_permissions`. Raises OSError for a bad CA file."""
+    options: dict[str, Any] = {"inbox_prefix": inbox_prefix(user)}
+    if settings.nats_ca_file is not None or any(url.startswith("tls://") for url in settings.nats_servers):
+        context = ssl.create_default_context(cafile=settings.nats_ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        options["tls"] = context
+    if settings.nats_nkey_seed_file is not None:
+        options["nkeys_seed"] = str(settings.nats_nkey_seed_file)
+    return NatsSettings(settings.nats_servers, options)
+
+
+class _Client(Client):
+    """The library's client, save that the server does not decide whether there is TLS."""
+
+    def _connect_command(self) -> bytes:
+        if "tls" in self.options and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("nats: the server offers no TLS")
+        return super()._connect_command()
 
 
 async def connect(
@@ -69,20 +107,30 @@ async def connect(
 ) -> Client:
     """Connect to NATS, waiting as long as it takes; afterwards reconnect for ever.
 
-    Nothing is buffered while the connection is down: a publish then fails at once, so that its caller decides. A
-    permission violation is logged as an error, for the operation that it stopped sees a mere timeout.
+    Nothing is buffered while the connection is down: a publish then fails at once, so that its caller decides. An
+    operation that NATS does not permit would see a mere timeout, again and again; instead the connection is closed for
+    good, which ends whoever uses it. Raises `NatsRefused` when NATS does not know us.
     """
     settings = (
         servers
         if isinstance(servers, NatsSettings)
         else NatsSettings([servers] if isinstance(servers, str) else servers)
     )
+    client = _Client()
     outage = False
+    refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    closing: list[asyncio.Task[None]] = []
 
     async def on_error(error: Exception) -> None:
         nonlocal outage
-        if "permissions violation" in str(error).lower() or "authorization" in str(error).lower():
-            _log.error("nats refuses %s: %s", name, error)
+        text = str(error).lower()
+        if "permissions violation" in text or "authorization violation" in text or "authorization failed" in text:
+            if not refused.done():
+                _log.critical("nats refuses %s: %s", name, error)
+                refused.set_result(str(error))
+                if client.is_connected:
+                    # Not from within the client's own reading of this error, which closing would cancel.
+                    closing.append(asyncio.create_task(close(client)))
         elif not outage:
             outage = True
             _log.warning("nats connection of %s: %s", name, type(error).__name__)
@@ -111,15 +159,32 @@ async def connect(
         "max_outstanding_pings": 2,
     }
     options.update(settings.options)
-    return await nats.connect(
-        servers=list(settings.servers),
-        name=name,
-        error_cb=on_error,
-        disconnected_cb=on_disconnect,
-        reconnected_cb=on_reconnect,
-        closed_cb=on_close,
-        **options,
+    connecting = asyncio.ensure_future(
+        client.connect(
+            servers=list(settings.servers),
+            name=name,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+            closed_cb=on_close,
+            **options,
+        )
     )
+    try:
+        # By itself the library would try for ever with credentials that will never do.
+        waiting: set[asyncio.Future[Any]] = {connecting, refused}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            raise NatsRefused(f"nats refuses {name}: {refused.result()}")
+        connecting.result()
+    except BaseException:
+        connecting.cancel()
+        # How the attempt ends does not matter any more.
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await connecting
+        await close(client)
+        raise
+    return client
 
 
 async def ensure_stream(js: JetStreamContext, settings: StreamSettings) -> None:
@@ -161,17 +226,22 @@ async def ensure_consumers(
     service: str,
     *,
     partitions: int = PARTITIONS,
+    portals: Sequence[str] = (),
     ack_wait: float = 30.0,
     max_ack_pending: int = 1000,
 ) -> None:
-    """Create or update the durable pull consumers `<service>-<partition>`, explicit ack; safe to repeat."""
+    """Create or update the durable pull consumers `<service>-<partition>`, explicit ack; safe to repeat.
+
+    With `portals` they are given the events of those alone.
+    """
     for partition in range(partitions):
         await js.add_consumer(
             settings.name,
             api.ConsumerConfig(
                 durable_name=durable_name(service, partition),
                 name=durable_name(service, partition),
-                filter_subject=settings.partition_subject(partition),
+                filter_subject=None if portals else settings.partition_subject(partition),
+                filter_subjects=[settings.portal_subject(partition, portal) for portal in portals] or None,
                 deliver_policy=api.DeliverPolicy.ALL,
                 ack_policy=api.AckPolicy.EXPLICIT,
                 ack_wait=ack_wait,

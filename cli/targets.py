@@ -1,7 +1,7 @@
 """Where the services are, who the caller is, and how an RPC's failure becomes a line of text.
 
 The local stack writes `stack.json` and `credentials.json` into its data directory; the environment names remote
-services and their credential instead.
+services, and instead of a credential a certificate that says who calls.
 """
 
 import json
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DEFAULT_DATA_DIR = ".rollcall"
 DATA_DIR_VARIABLE = "ROLLCALL_DATA_DIR"
 CREDENTIAL_VARIABLE = "ROLLCALL_ADMIN_CREDENTIAL_FILE"
+TLS_CA_VARIABLE = "ROLLCALL_TLS_CA_FILE"
+TLS_CERTIFICATE_VARIABLE = "ROLLCALL_TLS_CERTIFICATE_FILE"
+TLS_KEY_VARIABLE = "ROLLCALL_TLS_KEY_FILE"
 STACK_FILE = "stack.json"
 CREDENTIALS_FILE = "credentials.json"
 
@@ -152,11 +155,30 @@ class Services:
     @cached_property
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         # One id for all calls of one command, so that logs and effects can be traced to it.
-        return (
-            ("authorization", f"Bearer {self._credential()}"),
-            ("rollcall-request-id", str(uuid4())),
-            ("rollcall-request", self._request),
-        )
+        request = (("rollcall-request-id", str(uuid4())), ("rollcall-request", self._request))
+        if self._tls is not None and not os.environ.get(CREDENTIAL_VARIABLE):
+            return request  # the certificate says who calls
+        return (("authorization", f"Bearer {self._credential()}"), *request)
+
+    @cached_property
+    def _tls(self) -> Any:
+        """What remote services are called with over TLS; None: a local stack, in plain text on the loopback."""
+        if self._targets is not None:
+            return None
+        variables = (TLS_CA_VARIABLE, TLS_CERTIFICATE_VARIABLE, TLS_KEY_VARIABLE)
+        paths = {name: os.environ.get(name) for name in variables}
+        if not any(paths.values()):
+            return None
+        if missing := [name for name, path in paths.items() if not path]:
+            raise Refused(f"{missing[0]} is required where {next(filter(paths.get, paths))} is set")
+        files: list[bytes] = []
+        for name, path in paths.items():
+            try:
+                files.append(Path(str(path)).read_bytes())
+            except OSError as error:
+                raise Refused(f"{name}: {path}: {error.strerror}") from None
+        authority, certificate, key = files
+        return contract.grpc.ssl_channel_credentials(authority, key, certificate)
 
     def _credential(self) -> str:
         named = os.environ.get(CREDENTIAL_VARIABLE) if self._targets is None else None
@@ -184,7 +206,10 @@ class Services:
         if target not in self._channels:
             # A snapshot of a large workspace is more than the default of 4 MiB.
             options = [("grpc.max_receive_message_length", 16 * 1024 * 1024), ("grpc.enable_http_proxy", 0)]
-            self._channels[target] = contract.grpc.insecure_channel(target, options=options)
+            if self._tls is None:
+                self._channels[target] = contract.grpc.insecure_channel(target, options=options)
+            else:
+                self._channels[target] = contract.grpc.secure_channel(target, self._tls, options=options)
         return Stub(stub_class(self._channels[target]), service=service, target=target, metadata=self._metadata)
 
     @cached_property

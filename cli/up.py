@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import logging
 import os
 import re
 import secrets
@@ -12,10 +13,10 @@ import socket
 import sys
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -27,8 +28,16 @@ from cli.data_directory import SERVICES, DirectoryLock, make_directory, require_
 from cli.errors import Refused
 from cli.targets import CREDENTIALS_FILE, STACK_FILE, Services, read_json
 
+if TYPE_CHECKING:
+    from cli.supervisor import Log
+
 _IDENTITIES = ("admin", "gateway", "portal", "mdm")
 _NATS_CONFIG = "nats.conf"
+_NATS_USERS = {"directory": "directory-relay", "portal": "portal", "mdm": "mdm"}
+_ACK_WAIT_SECONDS = 10.0
+_IDENTITIES_DIRECTORY = "identities"
+# Seconds between two looks whether the streams are there: one that somebody deleted is made anew, and filled again.
+_STREAMS_INTERVAL = 5.0
 # Seconds. A stack is ready in a few; a long recovery of the stream's files after a crash may take longer.
 _READY_DEADLINE = 180.0
 _PROGRESS_AFTER = 2.0
@@ -64,9 +73,10 @@ def up(
         require_whole(data_dir)
         port = usable_port(host, port)
         _make_credentials(data_dir)
+        nats_keys = make_nats_identities(data_dir)
         if (saved := back_up_before_migration(data_dir)) is not None:
             output.write(f"the databases are brought up to date; as they were they are in {saved}\n", sys.stderr)
-        asyncio.run(_Stack(data_dir, host, port, demo=demo, as_json=session.json).run())
+        asyncio.run(_Stack(data_dir, host, port, nats_keys, demo=demo, as_json=session.json).run())
 
 
 def usable_port(host: str, port: int) -> int:
@@ -112,6 +122,32 @@ def _make_credentials(data_dir: Path) -> None:
         raise Refused(f"{path} lacks a credential for one of {', '.join(_IDENTITIES)}; remove it to have it made anew")
 
 
+def nats_seed(data_dir: Path, user: str) -> Path:
+    """The file with the nkey seed of a NATS user."""
+    return data_dir / _IDENTITIES_DIRECTORY / f"nats-{user}.seed"
+
+
+def make_nats_identities(data_dir: Path) -> dict[str, str]:
+    """Make an nkey for every NATS user that has none yet; the public keys by user. Raises Refused."""
+    import nkeys  # type: ignore[import-untyped]  # the package has no types
+
+    from chassis.nats_permissions import USERS
+
+    (data_dir / _IDENTITIES_DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+    public: dict[str, str] = {}
+    for user in USERS:
+        path = nats_seed(data_dir, user)
+        if not path.exists():
+            seed: bytes = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+            _write_private(path, seed.decode() + "\n")
+        try:
+            public[user] = nkeys.from_seed(bytearray(path.read_bytes().strip())).public_key.decode()
+        # Whatever the package says of a file that somebody changed, it is not a seed.
+        except Exception:
+            raise Refused(f"{path} holds no nkey seed; remove it to have it made anew") from None
+    return public
+
+
 def _nats_server() -> str:
     """The nats-server that was installed with the package, else the one on PATH. Raises Refused."""
     installed = Path(sysconfig.get_path("scripts")) / "nats-server"
@@ -122,16 +158,31 @@ def _nats_server() -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
+    """Write a file that appears whole or not at all, and that its owner alone can read."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.touch(mode=0o600)
     temporary.write_text(text)
     os.replace(temporary, path)
+
+
+class _PrefixedHandler(logging.Handler):
+    """Writes what the libraries of this process log among the lines of the programs."""
+
+    def __init__(self, log: "Log") -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self._log.line("rollcall", record.getMessage())
 
 
 class _Stack:
     """One run of the stack: its addresses, its programs, and the way from started to ready to stopped."""
 
-    def __init__(self, data_dir: Path, host: str, port: int, *, demo: bool, as_json: bool) -> None:
+    def __init__(
+        self, data_dir: Path, host: str, port: int, nats_keys: Mapping[str, str], *, demo: bool, as_json: bool
+    ) -> None:
         self._data_dir = data_dir
         self._host = host
         self._port = port
@@ -140,9 +191,11 @@ class _Stack:
         self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         nats_port, *service_ports = _free_ports(1 + len(SERVICES), other_than=port)
         self._nats_port = nats_port
-        # Anybody on this machine can reach a loopback port; the events are for the services alone.
-        self._nats_secret = secrets.token_urlsafe(24)
-        self._nats_url = f"nats://rollcall:{self._nats_secret}@127.0.0.1:{nats_port}"
+        # Anybody on this machine can reach a loopback port; the events are for those alone that have a key.
+        self._nats_keys = nats_keys
+        self._nats_url = f"nats://127.0.0.1:{nats_port}"
+        # For whoever looks after the stack: it may ask how the streams and their consumers are, and read no event.
+        self._observer_secret = secrets.token_urlsafe(24)
         self._targets = {
             name: f"127.0.0.1:{service_port}" for name, service_port in zip(SERVICES, service_ports, strict=True)
         }
@@ -154,6 +207,7 @@ class _Stack:
         self._write_nats_config()
         programs = self._programs()
         self._log = Log([*(program.name for program in programs), "rollcall"])
+        logging.getLogger("chassis").addHandler(_PrefixedHandler(self._log))
         self._supervisor = Supervisor(programs, self._log, changed=self._write_stack)
         told = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -163,6 +217,7 @@ class _Stack:
                 loop.add_signal_handler(number, self._on_signal, told)
         self._supervisor.start()
         readiness = asyncio.create_task(self._become_ready())
+        keeping = asyncio.create_task(self._keep_streams())
         ends: set[asyncio.Future[Any]] = {asyncio.create_task(told.wait()), self._supervisor.gave_up}
         try:
             await asyncio.wait({readiness, *ends}, return_when=asyncio.FIRST_COMPLETED)
@@ -173,12 +228,15 @@ class _Stack:
                 raise Refused(self._supervisor.gave_up.result())
         finally:
             readiness.cancel()
+            keeping.cancel()
             told.set()
             await self._supervisor.stop()
             (self._data_dir / STACK_FILE).unlink(missing_ok=True)
             self._log.close()
             with suppress(asyncio.CancelledError, Refused):
                 await readiness
+            with suppress(asyncio.CancelledError, ConnectionError):
+                await keeping
 
     def _on_signal(self, told: asyncio.Event) -> None:
         if told.is_set():
@@ -187,14 +245,56 @@ class _Stack:
         self._log.line("rollcall", "stopping; Ctrl-C again to end everything at once")
         told.set()
 
+    async def _keep_streams(self) -> None:
+        """Make the streams and their consumers, and make them anew when they are gone. Raises NatsRefused."""
+        from nats.errors import Error as NatsError
+        from nats.js.errors import NotFoundError
+
+        from chassis import streams
+        from chassis.nats_permissions import PROVISIONER, STREAMS
+        from chassis.provision import provision
+
+        servers = streams.NatsSettings(
+            [self._nats_url],
+            {
+                "inbox_prefix": streams.inbox_prefix(PROVISIONER),
+                "nkeys_seed": str(nats_seed(self._data_dir, PROVISIONER)),
+            },
+        )
+        while True:
+            # Asked first, so that the start of every stack does not begin with a warning.
+            if await _connects("127.0.0.1", self._nats_port):
+                break
+            await asyncio.sleep(_POLL)
+        await provision(servers, ack_wait=_ACK_WAIT_SECONDS)
+        client = await streams.connect(servers, name=PROVISIONER)
+        try:
+            while True:
+                await asyncio.sleep(_STREAMS_INTERVAL)
+                try:
+                    for stream in STREAMS:
+                        await client.jetstream().stream_info(stream.name)
+                except NotFoundError:
+                    self._log.line("rollcall", "a stream was gone and is made anew; `rollcall events replay` fills it")
+                    await provision(servers, ack_wait=_ACK_WAIT_SECONDS)
+                except (NatsError, TimeoutError, OSError):
+                    # It restarts; the services wait for it too.
+                    continue
+        finally:
+            await streams.close(client)
+
     def _write_nats_config(self) -> None:
+        from chassis.nats_permissions import OBSERVER, server_users
+
         lines = (
             'server_name: "rollcall"',
             "logtime: false",
             f'listen: "127.0.0.1:{self._nats_port}"',
             # An event of a user as large as a request may be must fit; the default is 1 MiB.
             "max_payload: 8388608",
-            f'authorization {{ user: "rollcall", password: "{self._nats_secret}" }}',
+            "authorization {",
+            server_users(self._nats_keys, passwords={OBSERVER: self._observer_secret}),
+            "}",
             "jetstream {",
             f"  store_dir: {json.dumps(str(self._data_dir / 'nats'), ensure_ascii=False)}",
             # The default acknowledges a message up to two minutes before it is on the disk.
@@ -216,7 +316,7 @@ class _Stack:
             stop_rank=2,
             stop_seconds=1.5,
             # Its banner and its notices, and the warning that its configuration holds a password: that file is ours
-            # alone, and the password is made anew at every start.
+            # alone, and the observer's password is made anew at every start.
             hidden=re.compile(r"\[INF\]|Plaintext passwords detected"),
         )
         services = [
@@ -245,9 +345,9 @@ class _Stack:
             "DATABASE_URL": f"sqlite:///{quote(str(self._data_dir / f'{name}.db'))}",
             "ADDRESS": self._targets[name],
             "NATS_URL": self._nats_url,
+            "NATS_NKEY_SEED_FILE": str(nats_seed(self._data_dir, _NATS_USERS[name])),
             "CREDENTIALS_FILE": str(self._data_dir / CREDENTIALS_FILE),
             "MIGRATE": "true",
-            "PROVISION_STREAMS": "true",
             "LOG_FORMAT": "plain",
             "GRACE_SECONDS": "2",
         }
@@ -259,7 +359,7 @@ class _Stack:
             settings["DIRECTORY_TARGET"] = self._targets["directory"]
             # There is one consumer: waiting for another's lease and acks would only delay a restart.
             settings["LEASE_SECONDS"] = "3"
-            settings["ACK_WAIT_SECONDS"] = "10"
+            settings["ACK_WAIT_SECONDS"] = f"{_ACK_WAIT_SECONDS:g}"
         return {f"{name.upper()}_{key}": value for key, value in settings.items()}
 
     def _gateway_environment(self) -> dict[str, str]:
@@ -276,7 +376,7 @@ class _Stack:
             "pid": os.getpid(),
             "url": self._url,
             "targets": self._targets,
-            "nats_url": self._nats_url,
+            "nats_url": self._nats_url.replace("//", f"//observer:{self._observer_secret}@"),
             "pids": self._supervisor.pids,
         }
         _write_private(self._data_dir / STACK_FILE, json.dumps(stack, indent=2) + "\n")

@@ -15,7 +15,7 @@ from chassis.database import Database, DatabaseUnavailable
 from chassis.grpc_server import DRAIN_SECONDS
 from chassis.migrations import SchemaMismatch
 from directory_service.server import DirectoryServer, make_relay, prepare_schema
-from directory_service.settings import DirectorySettings
+from directory_service.settings import DatabaseSettings, DirectorySettings, RelaySettings
 from directory_service.tables import MIGRATIONS
 
 USAGE = "usage: python -m directory_service serve|relay|migrate"
@@ -26,13 +26,16 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in ("serve", "relay", "migrate"):
         print(USAGE, file=sys.stderr)
         return 2
-    settings = DirectorySettings.load()
+    wanted: dict[str, type[DatabaseSettings]] = {"serve": DirectorySettings, "relay": RelaySettings}
+    settings = wanted.get(arguments[0], DatabaseSettings).load()
     process_logging.configure("directory", level=settings.log_level, format=settings.log_format)
     try:
-        if arguments[0] == "migrate":
-            migrations.upgrade(settings.database_url, MIGRATIONS)
+        if isinstance(settings, DirectorySettings):
+            uvloop.run(_serve(settings))
+        elif isinstance(settings, RelaySettings):
+            uvloop.run(_relay(settings))
         else:
-            uvloop.run(_serve(settings) if arguments[0] == "serve" else _relay(settings))
+            migrations.upgrade(settings.database_url, MIGRATIONS)
     except (SchemaMismatch, CredentialsFileError, DatabaseUnavailable, OSError) as error:
         print(f"rollcall: directory: {error}", file=sys.stderr)
         return 1
@@ -52,7 +55,7 @@ async def _serve(settings: DirectorySettings) -> None:
         await server.stop(drain=drain)
 
 
-async def _relay(settings: DirectorySettings) -> None:
+async def _relay(settings: RelaySettings) -> None:
     """Publish the outbox until SIGTERM or SIGINT, as a process of its own."""
     stopping = _stopping()
     await prepare_schema(settings)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable
 
@@ -13,10 +14,11 @@ from rollcall.directory.v1 import (
     directory_service_pb2_grpc,
 )
 
-from chassis import migrations
-from chassis.auth import ADMIN, GATEWAY, MDM, PORTAL, AuthInterceptor, Credentials, MethodPolicy
+from chassis import migrations, streams
+from chassis.auth import ADMIN, GATEWAY, MDM, PORTAL, AuthInterceptor, MethodPolicy
 from chassis.database import Database, DatabaseClosed, DatabaseUnavailable
-from chassis.grpc_server import ErrorInterceptor, Server, write_port_file
+from chassis.grpc_server import ErrorInterceptor, Server, server_credentials, write_port_file
+from chassis.nats_permissions import DIRECTORY_RELAY, DIRECTORY_STREAM
 from chassis.relay import Relay
 from chassis.streams import NatsSettings, StreamSettings
 from directory_service.authentication import Authenticator, TokenCache, UsageRecorder
@@ -29,10 +31,11 @@ from directory_service.profiles import ClientProfiles
 from directory_service.replay import Replayer
 from directory_service.servicers.connections import ConnectionServicer
 from directory_service.servicers.directory import DirectoryServicer
-from directory_service.settings import DirectorySettings
+from directory_service.settings import DatabaseSettings, DirectorySettings, RelaySettings
 from directory_service.tables import MIGRATIONS, OUTBOX
 
 DIRECTORY_SERVICE = directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name
+MULTIPLEX_SERVICE = multiplex_service_pb2.DESCRIPTOR.services_by_name["MultiplexService"].full_name
 CONNECTION_SERVICE = connection_service_pb2.DESCRIPTOR.services_by_name["ConnectionService"].full_name
 
 _SCIM_READS = (
@@ -75,6 +78,8 @@ def method_policy() -> MethodPolicy:
         DIRECTORY_SERVICE: frozenset({ADMIN}),
         CONNECTION_SERVICE: frozenset({ADMIN}),
         f"/{DIRECTORY_SERVICE}/CheckToken": frozenset({GATEWAY}),
+        # What is called over the stream is judged call by call.
+        MULTIPLEX_SERVICE: frozenset({GATEWAY}),
     }
     for name in _SCIM_READS:
         rules[f"/{DIRECTORY_SERVICE}/{name}"] = frozenset({ADMIN, GATEWAY, PORTAL, MDM})
@@ -87,18 +92,17 @@ def method_policy() -> MethodPolicy:
     return MethodPolicy(rules)
 
 
-def stream_settings(settings: DirectorySettings) -> StreamSettings:
+def stream_settings(settings: RelaySettings) -> StreamSettings:
     """Return the stream that the directory publishes to."""
-    return StreamSettings(name="DIRECTORY", prefix="directory.v1", replicas=settings.stream_replicas)
+    return dataclasses.replace(DIRECTORY_STREAM, replicas=settings.stream_replicas)
 
 
-def nats_settings(settings: DirectorySettings) -> NatsSettings:
+def nats_settings(settings: RelaySettings) -> NatsSettings:
     """Return how the directory reaches NATS."""
-    options = {} if settings.nats_credentials is None else {"user_credentials": str(settings.nats_credentials)}
-    return NatsSettings(settings.nats_url.split(","), options)
+    return streams.settings_of(settings, DIRECTORY_RELAY)
 
 
-def make_relay(db: Database, settings: DirectorySettings) -> Relay:
+def make_relay(db: Database, settings: RelaySettings) -> Relay:
     """Return the relay of the directory's outbox."""
     return Relay(
         db,
@@ -109,7 +113,7 @@ def make_relay(db: Database, settings: DirectorySettings) -> Relay:
     )
 
 
-async def prepare_schema(settings: DirectorySettings) -> None:
+async def prepare_schema(settings: DatabaseSettings) -> None:
     """Bring the schema up to date, or refuse one that is not. Raises SchemaMismatch."""
     step = migrations.upgrade if settings.migrate else migrations.check
     await asyncio.to_thread(step, settings.database_url, MIGRATIONS)
@@ -134,13 +138,14 @@ class DirectoryServer:
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.port = 0
+        self.health_port = 0
 
     async def start(self) -> None:
         """Open the database, start the background work and serve.
 
         Raises SchemaMismatch, DatabaseUnavailable, CredentialsFileError, OSError when the address is taken.
         """
-        credentials = Credentials.load(self._settings.credentials_file)
+        auth = AuthInterceptor.of(self._settings, method_policy(), domain=DOMAIN)
         await prepare_schema(self._settings)
         await self.db.start()
         await self.directory.page_tokens.load()
@@ -148,14 +153,16 @@ class DirectoryServer:
             register=self._register,
             service_names=(DIRECTORY_SERVICE, CONNECTION_SERVICE),
             address=self._settings.address,
-            interceptors=(ErrorInterceptor(), AuthInterceptor(credentials, method_policy(), domain=DOMAIN)),
+            interceptors=(ErrorInterceptor(), auth),
+            tls=server_credentials(self._settings),
+            health_address=self._settings.health_address,
         )
         try:
             await server.start()
         except OSError:
             await self.db.stop()
             raise
-        self._server, self.port = server, server.port
+        self._server, self.port, self.health_port = server, server.port, server.health_port
         self._tasks = [asyncio.create_task(self._background.run(), name="directory-background")]
         if self._settings.relay == "embedded":
             relay = make_relay(self.db, self._settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gunicorn.app.wsgiapp import WSGIApplication  # type: ignore[import-untyped]
 
-from chassis.auth import CredentialsFileError, read_credential
+from chassis.auth import CredentialsFileError, own_secret
 from chassis.identity import GATEWAY
 from gateway.settings import GatewaySettings
 
@@ -16,7 +16,7 @@ def main() -> None:
     """Refuse to start without what every worker would need, then serve until told to stop."""
     settings = GatewaySettings.load()
     try:
-        read_credential(settings.credentials_file, GATEWAY)
+        own_secret(settings, GATEWAY)
     except CredentialsFileError as error:
         print(f"rollcall: GATEWAY_CREDENTIALS_FILE: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -7,7 +7,8 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from chassis.auth import read_credential
+from chassis.auth import own_secret
+from chassis.grpc_client import channel_credentials
 from chassis.identity import GATEWAY
 from gateway.directory import Directory
 from gateway.errors import Refusal
@@ -107,5 +108,5 @@ def create_app(deps: Deps) -> App:
 def get_app() -> App:
     """Put the application together from the environment; called in each worker, after the fork."""
     settings = GatewaySettings.load()
-    credential = read_credential(settings.credentials_file, GATEWAY)
-    return create_app(Deps(settings, Directory(settings.directory_target, credential)))
+    directory = Directory(settings.directory_target, own_secret(settings, GATEWAY), tls=channel_credentials(settings))
+    return create_app(Deps(settings, directory))

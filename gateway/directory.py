@@ -18,6 +18,7 @@ from rollcall.directory.v1 import directory_service_pb2_grpc
 from chassis import grpc_client
 from chassis.crashpoints import crashpoint
 from chassis.errors import RpcFailure, from_rpc_error
+from chassis.multiplex import MultiplexedChannel
 from chassis.request_context import CLIENT_DIALECT_KEY
 from gateway.dialect import classify
 from gateway.errors import Unavailable, from_failure
@@ -48,23 +49,30 @@ class ServerStream(Protocol[Item]):
 class Directory:
     """A client of the directory service. Make it before a fork, start it after."""
 
-    def __init__(self, target: str, credential: str) -> None:
+    def __init__(
+        self, target: str, credential: str | None = None, *, tls: grpc.ChannelCredentials | None = None
+    ) -> None:
         self._target = target
-        self._authorization = f"Bearer {credential}"
+        self._tls = tls
+        # Where the gateway's certificate says who it is, there is no secret to send.
+        self._identity: Metadata = () if credential is None else (("authorization", f"Bearer {credential}"),)
         self._channel: grpc.aio.Channel | None = None
+        self._calls: MultiplexedChannel
         self.stub: directory_service_pb2_grpc.DirectoryServiceStub
         self._health: health_pb2_grpc.HealthStub
 
     async def start(self) -> None:
         """Open the channel, which connects on its own."""
-        self._channel = grpc_client.channel(self._target, intercept=False)
-        self.stub = directory_service_pb2_grpc.DirectoryServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._channel = grpc_client.channel(self._target, tls=self._tls, intercept=False)
+        self._calls = MultiplexedChannel(self._channel, metadata=self._identity)
+        self.stub = directory_service_pb2_grpc.DirectoryServiceStub(self._calls)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._channel.get_state(try_to_connect=True)
 
     async def stop(self) -> None:
         """Close the channel; calls that are under way are cancelled."""
         if self._channel is not None:
+            await self._calls.close()
             await self._channel.close()
             self._channel = None
 
@@ -122,7 +130,7 @@ class Directory:
 
     def _metadata(self, exchange: Exchange, route: str) -> Metadata:
         metadata: Metadata = (
-            ("authorization", self._authorization),
+            *self._identity,
             ("rollcall-scim-token", exchange.token),
             ("rollcall-request-id", exchange.request_id),
             ("rollcall-request", route),

@@ -1,19 +1,20 @@
 """Settings of the gateway, from the environment with the prefix `GATEWAY_`."""
 
+from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from chassis.settings import ProcessSettings
+from chassis.settings import Refusal, TlsSettings
 
 _MEBIBYTE = 1024 * 1024
 
 
-class GatewaySettings(ProcessSettings):
-    """What the gateway can be told. Where nothing is said, a limit holds that suits production, save for rates."""
+class GatewaySettings(TlsSettings):
+    """What the gateway can be told. Where nothing is said, a limit holds that suits production; rates only there."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
@@ -29,8 +30,9 @@ class GatewaySettings(ProcessSettings):
     directory_target: str = Field(min_length=1)
     """The directory service: `host:port`, or `dns:///host:port` to spread calls over all its addresses."""
 
-    credentials_file: Path
-    """A JSON file whose entry `gateway` is the credential that the directory knows this process by."""
+    credentials_file: Path | None = None
+    """A JSON file whose entry `gateway` is the credential that the directory knows this process by; not needed where
+    its certificate does."""
 
     public_url: str = Field(default="", pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$")
     """What `meta.location` begins with, such as `https://scim.example.com`; empty: the host of the request."""
@@ -69,13 +71,14 @@ class GatewaySettings(ProcessSettings):
     """How many member values the operations of a PATCH may carry together."""
 
     requests_per_second: float = Field(default=0.0, ge=0)
-    """How many requests a second one token may make; 0 is no limit. Production: 100."""
+    """How many requests a second one token may make; 0 is no limit. Default in production: 100, and never 0."""
 
     burst: int = Field(default=500, ge=1)
     """How many requests a token may make at once after a pause, where there is a rate limit."""
 
     failed_authentications_per_minute: int = Field(default=0, ge=0)
-    """How many failed authentications one address may have in a minute; 0 is no limit. Production: 10."""
+    """How many failed authentications one address may have in a minute; 0 is no limit. Default in production: 10,
+    and never 0."""
 
     deadline_seconds: float = Field(default=30.0, gt=0, le=55)
     """How long a request may take before it is answered with 503; below the 60 seconds that Okta waits."""
@@ -86,6 +89,25 @@ class GatewaySettings(ProcessSettings):
 
     log_requests: bool = False
     """Whether every request is logged: method, route, status, time; failures of the server always are."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limit_in_production(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("environment") == "production":
+            return {"requests_per_second": 100.0, "failed_authentications_per_minute": 10, **values}
+        return values
+
+    def refusals(self) -> Iterator[Refusal]:
+        """Yield an absence of what the directory could know the gateway by, and what is unsafe in production."""
+        yield from super().refusals()
+        if self.credentials_file is None and not self.has_tls:
+            yield "credentials_file", "is required, or the files of TLS"
+        if self.in_production:
+            if not self.public_url.startswith("https://"):
+                yield "public_url", "is required in production and must begin with https://"
+            for name in ("requests_per_second", "failed_authentications_per_minute"):
+                if not getattr(self, name):
+                    yield name, "must be greater than 0 in production"
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

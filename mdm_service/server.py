@@ -14,11 +14,12 @@ from rollcall.delivery.v1 import delivery_service_pb2_grpc
 from rollcall.mdm.v1 import mdm_service_pb2_grpc
 
 from chassis import grpc_client, grpc_server, migrations, outbox, streams
-from chassis.auth import MDM, AuthInterceptor, Credentials, read_credential
+from chassis.auth import MDM, AuthInterceptor, own_secret
 from chassis.consumer import Consumer, prune_inbox
 from chassis.database import Database, is_transient
 from chassis.delivery_servicer import DeliveryServicer
 from chassis.grpc_server import ErrorInterceptor
+from chassis.nats_permissions import DIRECTORY_STREAM
 from chassis.reconcile import Reconciler
 from chassis.relay import Relay
 from chassis.streams import NatsSettings, StreamSettings
@@ -31,9 +32,6 @@ from mdm_service.settings import MdmSettings
 from mdm_service.tables import DELIVERY, MIGRATIONS, Outbox
 
 _log = logging.getLogger(__name__)
-
-DIRECTORY_STREAM = StreamSettings(name="DIRECTORY", prefix="directory.v1")
-"""The stream of the directory's events."""
 
 SERVICE = "mdm"
 """The name of the durable consumers, `mdm-<partition>`."""
@@ -71,14 +69,16 @@ class MdmServer:
         Raises SchemaMismatch, CredentialsFileError, DatabaseUnavailable.
         """
         settings = self._settings
-        credentials = Credentials.load(settings.credentials_file)
-        secret = read_credential(settings.credentials_file, MDM)
+        auth = AuthInterceptor.of(settings, access.policy(), domain=DOMAIN)
+        secret = own_secret(settings, MDM)
         prepare = migrations.upgrade if settings.migrate else migrations.check
         await asyncio.to_thread(prepare, settings.database_url, MIGRATIONS)
         self.db = Database(settings.database_url, name="mdm", readers=settings.readers)
         await self.db.start()
         self._stack.push_async_callback(self.db.stop)
-        channel = grpc_client.channel(settings.directory_target, credential=secret)
+        channel = grpc_client.channel(
+            settings.directory_target, credential=secret, tls=grpc_client.channel_credentials(settings)
+        )
         self._stack.push_async_callback(channel.close)
         self.directory = Directory(channel)
         nats = _nats(settings)
@@ -90,6 +90,7 @@ class MdmServer:
             tables=DELIVERY,
             handlers=provisioning.HANDLERS,
             repair=lambda event: provisioning.repair(self.directory, event),
+            portals=provisioning.SUBJECT_PORTALS,
             lease_seconds=settings.lease_seconds,
             ack_wait=settings.ack_wait_seconds,
             provision=settings.provision_streams,
@@ -103,7 +104,7 @@ class MdmServer:
         )
         self.interceptors = (
             ErrorInterceptor(),
-            AuthInterceptor(credentials, access.policy(), domain=DOMAIN),
+            auth,
         )
 
     async def close(self) -> None:
@@ -133,6 +134,8 @@ class MdmServer:
                 service_names=self.service_names,
                 address=self._settings.address,
                 interceptors=self.interceptors,
+                tls=grpc_server.server_credentials(self._settings),
+                health_address=self._settings.health_address,
             )
             await server.start()
         except BaseException:
@@ -192,6 +195,8 @@ async def serve(settings: MdmSettings) -> None:
             background=server.background,
             grace=settings.grace_seconds,
             port_file=settings.port_file,
+            tls=grpc_server.server_credentials(settings),
+            health_address=settings.health_address,
         )
     finally:
         await server.close()
@@ -217,8 +222,7 @@ async def _provision(nats: NatsSettings, stream: StreamSettings) -> None:
 
 
 def _nats(settings: MdmSettings) -> NatsSettings:
-    options = {"user_credentials": str(settings.nats_credentials)} if settings.nats_credentials else {}
-    return NatsSettings([url.strip() for url in settings.nats_url.split(",") if url.strip()], options)
+    return streams.settings_of(settings, MDM)
 
 
 def _replicated(stream: StreamSettings, settings: MdmSettings) -> StreamSettings:

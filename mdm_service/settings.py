@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import ProcessSettings
+from chassis.settings import NatsClientSettings, ProcessSettings, ServiceSettings
 
 
 class DatabaseSettings(ProcessSettings):
@@ -17,23 +17,14 @@ class DatabaseSettings(ProcessSettings):
     """The database: `sqlite:///path` or `postgresql+psycopg://…`."""
 
 
-class MdmSettings(DatabaseSettings):
-    """What serving needs."""
+class MdmSettings(ServiceSettings, NatsClientSettings, DatabaseSettings):
+    """What serving needs. Of a credentials file, the entry `mdm` is our own."""
 
     address: str = Field(min_length=1)
     """Where gRPC is served, `host:port`; port 0 takes a free one, see `port_file`."""
 
     port_file: Path | None = None
     """Where the bound port is written once calls are taken."""
-
-    nats_url: str = Field(min_length=1)
-    """The NATS servers, URLs separated by commas."""
-
-    nats_credentials: Path | None = None
-    """The NATS credentials file of the service's own user; unset: none are sent."""
-
-    credentials_file: Path
-    """A JSON file of secrets by identity: those that are accepted, and under `mdm` the service's own."""
 
     directory_target: str = Field(min_length=1)
     """The directory service's gRPC target, `host:port` or `dns:///host:port`."""

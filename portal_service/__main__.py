@@ -11,7 +11,7 @@ from chassis.auth import CredentialsFileError
 from chassis.database import DatabaseUnavailable
 from chassis.migrations import SchemaMismatch
 from portal_service.server import PortalServer
-from portal_service.settings import PortalSettings
+from portal_service.settings import DatabaseSettings, PortalSettings
 from portal_service.tables import MIGRATIONS
 
 COMMANDS = ("serve", "migrate")
@@ -22,13 +22,13 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
         print(f"usage: python -m portal_service {' | '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    settings = PortalSettings.load()
+    settings = (PortalSettings if arguments[0] == "serve" else DatabaseSettings).load()
     logging.configure("portal", level=settings.log_level, format=settings.log_format)
     try:
-        if arguments[0] == "migrate":
-            migrations.upgrade(settings.database_url, MIGRATIONS)
-        else:
+        if isinstance(settings, PortalSettings):
             uvloop.run(PortalServer(settings).serve())
+        else:
+            migrations.upgrade(settings.database_url, MIGRATIONS)
     except (CredentialsFileError, DatabaseUnavailable, OSError, SchemaMismatch) as error:
         print(f"rollcall: {error}", file=sys.stderr)
         return 1

@@ -12,15 +12,16 @@ import grpc
 from rollcall.delivery.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
 from rollcall.portal.v1.portal_service_pb2_grpc import add_PortalServiceServicer_to_server
 
-from chassis import migrations
-from chassis.auth import PORTAL, AuthInterceptor, Credentials, read_credential
+from chassis import migrations, streams
+from chassis.auth import PORTAL, AuthInterceptor, own_secret
 from chassis.consumer import Consumer, prune_inbox
 from chassis.database import Database, DatabaseUnavailable
 from chassis.delivery_servicer import DeliveryServicer
-from chassis.grpc_client import channel
-from chassis.grpc_server import ErrorInterceptor, Server, serve, write_port_file
+from chassis.grpc_client import channel, channel_credentials
+from chassis.grpc_server import ErrorInterceptor, Server, serve, server_credentials, write_port_file
+from chassis.nats_permissions import DIRECTORY_STREAM
 from chassis.reconcile import Reconciler
-from chassis.streams import NatsSettings, StreamSettings
+from portal_service import closures
 from portal_service.access import SERVICES, method_policy
 from portal_service.directory import Directory
 from portal_service.errors import DOMAIN
@@ -31,13 +32,12 @@ from portal_service.reviews import RoleReviewer
 from portal_service.servicers.portal import PortalServicer
 from portal_service.settings import PortalSettings
 from portal_service.tables import DELIVERY_TABLES, MIGRATIONS
-from portal_service.workspaces import Workspaces
+from portal_service.workspaces import SUBJECT_PORTALS, Workspaces
 
 _log = logging.getLogger(__name__)
 
 _DAY_SECONDS = 24 * 3600.0
 SERVICE_NAMES = tuple(service.full_name for service in SERVICES)
-DIRECTORY_STREAM = StreamSettings(name="DIRECTORY", prefix="directory.v1")
 
 
 class PortalServer:
@@ -75,6 +75,8 @@ class PortalServer:
             service_names=SERVICE_NAMES,
             address=self._settings.address,
             interceptors=interceptors,
+            tls=server_credentials(self._settings),
+            health_address=self._settings.health_address,
         )
         try:
             await self._server.start()
@@ -107,6 +109,8 @@ class PortalServer:
                 background=background,
                 grace=self._settings.grace_seconds,
                 port_file=self._settings.port_file,
+                tls=server_credentials(self._settings),
+                health_address=self._settings.health_address,
             )
         finally:
             await self._close()
@@ -119,24 +123,26 @@ class PortalServer:
         Sequence[Callable[[], Awaitable[object]]],
     ]:
         settings = self._settings
-        credentials = Credentials.load(settings.credentials_file)
-        own_credential = read_credential(settings.credentials_file, PORTAL)
+        auth = AuthInterceptor.of(settings, method_policy(), domain=DOMAIN)
+        own_credential = own_secret(settings, PORTAL)
         if settings.migrate:
             await asyncio.to_thread(migrations.upgrade, settings.database_url, MIGRATIONS)
         await asyncio.to_thread(migrations.check, settings.database_url, MIGRATIONS)
         await self._db.start()
-        self._channel = channel(settings.directory_target, credential=own_credential)
+        self._channel = channel(
+            settings.directory_target, credential=own_credential, tls=channel_credentials(settings)
+        )
         directory = Directory(self._channel)
         workspaces = Workspaces(self._db, directory)
-        options = {} if settings.nats_credentials is None else {"user_credentials": str(settings.nats_credentials)}
         consumer = self._consumer = Consumer(
             self._db,
             service=PORTAL,
-            servers=NatsSettings(settings.nats_url.split(","), options),
+            servers=streams.settings_of(settings, PORTAL),
             stream=dataclasses.replace(DIRECTORY_STREAM, replicas=settings.stream_replicas),
             tables=DELIVERY_TABLES,
             handlers=HANDLERS,
             repair=repairer(directory),
+            portals=SUBJECT_PORTALS,
             lease_seconds=settings.lease_seconds,
             ack_wait=settings.ack_wait_seconds,
             provision=settings.provision_streams,
@@ -151,8 +157,20 @@ class PortalServer:
             add_PortalServiceServicer_to_server(portal, server)  # type: ignore[no-untyped-call]
             add_DeliveryServiceServicer_to_server(delivery, server)  # type: ignore[no-untyped-call]
 
-        interceptors = (ErrorInterceptor(), AuthInterceptor(credentials, method_policy(), domain=DOMAIN))
-        return register, interceptors, (consumer.run, reviewer.run, self._forget_old_events)
+        interceptors = (ErrorInterceptor(), auth)
+        return (
+            register,
+            interceptors,
+            (
+                consumer.run,
+                reviewer.run,
+                self._empty_workspaces,
+                self._forget_old_events,
+            ),
+        )
+
+    async def _empty_workspaces(self) -> None:
+        await closures.run(self._db)
 
     async def _forget_old_events(self) -> None:
         """Drops inbox rows of events that the stream holds no longer, once a day."""

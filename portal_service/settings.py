@@ -7,31 +7,26 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import ProcessSettings
+from chassis.settings import NatsClientSettings, ProcessSettings, ServiceSettings
 
 
-class PortalSettings(ProcessSettings):
-    """What the portal service needs to know; nothing has a default that is unsafe in production."""
+class DatabaseSettings(ProcessSettings):
+    """What every command needs; nothing has a default that is unsafe in production."""
 
     model_config = SettingsConfigDict(env_prefix="PORTAL_")
 
     database_url: str = Field(min_length=1)
     """`sqlite:///path` or `postgresql+psycopg://user:password@host/name`."""
 
+
+class PortalSettings(ServiceSettings, NatsClientSettings, DatabaseSettings):
+    """What serving needs. Of a credentials file, the entry `portal` is our own."""
+
     address: str = Field(min_length=1)
     """`host:port` to serve gRPC on; port 0: any free one, see `port_file`."""
 
     port_file: Path | None = None
     """File that gets the bound port as text once calls are taken."""
-
-    nats_url: str = Field(min_length=1)
-    """Comma-separated URLs of the NATS servers that events come from."""
-
-    nats_credentials: Path | None = None
-    """NATS credentials file of this consumer's own user; unset: none are sent."""
-
-    credentials_file: Path
-    """JSON file of secrets, mode 0600: callers identify themselves by them; entry `portal` is our own."""
 
     directory_target: str = Field(min_length=1)
     """gRPC target of the directory: `host:port`, or `dns:///host:port` to spread calls over all its addresses."""

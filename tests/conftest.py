@@ -15,6 +15,7 @@ import pwd
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ from typing import TYPE_CHECKING
 import psutil
 import psycopg
 import pytest
+
+from chassis import migrations
 
 if TYPE_CHECKING:
     from tests.stack import Stack
@@ -158,11 +161,11 @@ class PostgresServer:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
-        """Make an empty database, give its SQLAlchemy URL, and drop it afterwards."""
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """Make a database, empty or a copy of a template, give its SQLAlchemy URL, and drop it afterwards."""
         name = f"test_{uuid.uuid4().hex}"
         with self.connect() as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield self.url(name)
         finally:
@@ -349,24 +352,90 @@ async def stopping() -> AsyncIterator[contextlib.AsyncExitStack]:
         yield stack
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def session_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole system as processes, started once per session and kind of database; see `stack`."""
+class Schemas:
+    """Databases that have a service's schema already: copied from one that was migrated once for the session."""
+
+    def __init__(self, directory: Path, server: Callable[[], PostgresServer]) -> None:
+        self._directory = directory
+        self._server = server
+        self._templates: dict[tuple[str, str], str] = {}
+        self._resources = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def database(self, kind: str, script_location: str) -> Iterator[str]:
+        """Give the URL of a database of a kind with the schema of these migrations, and nothing in it."""
+        template = self._templates.get((kind, script_location)) or self._migrate(kind, script_location)
+        if kind == "postgresql":
+            with self._server().database(template) as url:
+                yield url
+            return
+        path = self._directory / f"{uuid.uuid4().hex}.db"
+        shutil.copyfile(template, path)
+        try:
+            yield f"sqlite:///{path}"
+        finally:
+            for left in self._directory.glob(f"{path.name}*"):
+                left.unlink()
+
+    def _migrate(self, kind: str, script_location: str) -> str:
+        if kind == "postgresql":
+            url = self._resources.enter_context(self._server().database())
+            template = url.rpartition("/")[2]
+        else:
+            template = str(self._directory / f"template-{len(self._templates)}.db")
+            url = f"sqlite:///{template}"
+        migrations.upgrade(url, script_location)
+        if kind == "sqlite":
+            # What is in a write-ahead log beside the file would not be copied.
+            with contextlib.closing(sqlite3.connect(template)) as connection:
+                connection.execute("PRAGMA journal_mode=DELETE")
+        self._templates[kind, script_location] = template
+        return template
+
+    def close(self) -> None:
+        """Drop the templates."""
+        self._resources.close()
+
+
+@pytest.fixture(scope="session")
+def schemas(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Schemas]:
+    """Databases with a service's schema, without the time that a migration takes."""
+    made = Schemas(tmp_path_factory.mktemp("schemas"), lambda: request.getfixturevalue("postgres_server"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def stacks(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Stack]]:
+    """The whole system as processes, started once per session and kind of database."""
     from tests.stack import SERVICES, Stack
 
-    directory = tmp_path_factory.mktemp(f"stack-{request.param}")
-    with contextlib.ExitStack() as databases:
-        if request.param == "sqlite":
-            urls = {name: f"sqlite:///{directory / f'{name}.db'}" for name in SERVICES}
-        else:
-            server: PostgresServer = request.getfixturevalue("postgres_server")
-            urls = {name: databases.enter_context(server.database()) for name in SERVICES}
-        system = Stack(directory, urls, kind=request.param)
-        try:
-            system.start()
-            yield system
-        finally:
-            system.stop()
+    started: dict[str, Stack] = {}
+    with contextlib.ExitStack() as resources:
+
+        def stack_of(kind: str) -> Stack:
+            if kind not in started:
+                directory = tmp_path_factory.mktemp(f"stack-{kind}")
+                if kind == "sqlite":
+                    urls = {name: f"sqlite:///{directory / f'{name}.db'}" for name in SERVICES}
+                else:
+                    server: PostgresServer = request.getfixturevalue("postgres_server")
+                    urls = {name: resources.enter_context(server.database()) for name in SERVICES}
+                system = started[kind] = Stack(directory, urls, kind=kind, exact_permissions=True)
+                resources.callback(system.stop)
+                system.start()
+            return started[kind]
+
+        yield stack_of
+
+
+# Not of the session itself: pytest would stop one kind's system whenever a test of the other kind comes.
+@pytest.fixture(params=["sqlite", "postgresql"])
+def session_stack(request: pytest.FixtureRequest, stacks: Callable[[str], Stack]) -> Stack:
+    """The session's system on each kind of database; see `stack`."""
+    return stacks(request.param)
 
 
 @pytest.fixture

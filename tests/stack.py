@@ -37,6 +37,9 @@ from rollcall.directory.v1 import (
 from rollcall.mdm.v1 import mdm_service_pb2_grpc
 from rollcall.portal.v1 import portal_service_pb2_grpc
 
+from chassis.nats_permissions import server_users
+from cli.up import make_nats_identities, nats_seed
+
 T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -46,6 +49,9 @@ PACKAGES = {"directory": "directory_service", "portal": "portal_service", "mdm":
 # Which services publish, and so have an outbox; and the services that consume the stream DIRECTORY.
 PUBLISHERS = ("directory", "mdm")
 CONSUMERS = ("portal", "mdm")
+NATS_USERS = {"directory": "directory-relay", "portal": "portal", "mdm": "mdm"}
+TESTER = f'{{ user: "tester", password: "{secrets.token_hex(16)}" }}'
+ACK_WAIT_SECONDS = "4"
 START_TIMEOUT = 30.0
 CALL_TIMEOUT = 15.0
 POLL_INTERVAL = 0.005
@@ -222,13 +228,18 @@ def _dying_with_parent(command: list[str]) -> list[str]:
 class Stack:
     """Real processes on the loopback with their data under one directory.
 
-    `databases` gives the URL for "directory", "portal" and "mdm". Every process logs to `logs/<name>.log`.
+    `databases` gives the URL for "directory", "portal" and "mdm". Every process logs to `logs/<name>.log`. With
+    `exact_permissions` each process is a user of its own on NATS, with what it may do there and no more: a permission
+    that lacks fails whatever needs it. Whoever comes without a key is the test itself, and may do everything.
     """
 
-    def __init__(self, directory: Path, databases: Mapping[str, str], *, kind: str) -> None:
+    def __init__(
+        self, directory: Path, databases: Mapping[str, str], *, kind: str, exact_permissions: bool = False
+    ) -> None:
         self.directory = directory
         self.databases = dict(databases)
         self.kind = kind
+        self.exact_permissions = exact_permissions
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {"gateway": free_port()}
         self.extra_environment: dict[str, dict[str, str]] = {}
@@ -257,7 +268,11 @@ class Stack:
         credentials = self.directory / "credentials.json"
         credentials.write_text(json.dumps(self.credentials))
         credentials.chmod(0o600)
+        nats_keys = make_nats_identities(self.directory) if self.exact_permissions else {}
+        self.nats_users = server_users(nats_keys) if nats_keys else ""
         self.start_process("nats")
+        if self.exact_permissions:
+            self._provision()
         # The directory first, because its port is part of the others' settings; the rest side by side.
         self.start_process("directory")
         for name in ("portal", "mdm", "gateway"):
@@ -266,6 +281,14 @@ class Stack:
             self._await(name)
         self._open_stubs()
         self._await_consumers()
+
+    def _provision(self) -> None:
+        command = [sys.executable, "-m", "chassis.provision"]
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=self._environment("provision"), capture_output=True, text=True, timeout=60
+        )
+        if done.returncode:
+            raise StackError(f"streams and consumers were not made: {done.stderr}")
 
     def stop(self) -> None:
         """Stop the consumers, then the directory, then NATS; what does not stop in ten seconds is killed."""
@@ -325,12 +348,15 @@ class Stack:
             self._logs[name] = (self.directory / "logs" / f"{name}.log").open("ab")
         for stale in (self.directory / "ports").glob(f"{name}*"):
             stale.unlink()
-        self.processes[name] = subprocess.Popen(
+        self.processes[name] = self._launch(command, self._environment(name), self._logs[name])
+
+    def _launch(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Any:
+        return subprocess.Popen(
             _dying_with_parent(command),
             cwd=REPOSITORY,
-            env=self._environment(name),
+            env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=self._logs[name],
+            stdout=log,
             stderr=subprocess.STDOUT,
             process_group=0,
         )
@@ -379,11 +405,13 @@ class Stack:
     def _nats_command(self) -> list[str]:
         server = Path(sys.executable).with_name("nats-server")
         config = self.directory / "nats.conf"
+        users = f'authorization {{\n{self.nats_users[:-1]}  {TESTER}\n]\n}}\nno_auth_user: "tester"\n'
         config.write_text(
             f'listen: "127.0.0.1:{self.ports.get("nats", -1)}"\n'
             f'http: "127.0.0.1:{self.ports.get("monitoring", -1)}"\n'
             "max_payload: 4MB\n"
             f'jetstream {{ store_dir: "{self.directory / "jetstream"}", sync_interval: always }}\n'
+            + (users if self.nats_users else "")
         )
         return [str(server), "-c", str(config), "--ports_file_dir", str(self.directory / "ports")]
 
@@ -396,6 +424,13 @@ class Stack:
         environment["PYTHONUNBUFFERED"] = "1"
         if name == "nats":
             return environment
+        if name == "provision":
+            seed = nats_seed(self.directory, "provisioner")
+            return environment | {
+                "PROVISION_NATS_URL": self.nats_url,
+                "PROVISION_NATS_NKEY_SEED_FILE": str(seed),
+                "PROVISION_ACK_WAIT_SECONDS": ACK_WAIT_SECONDS,
+            }
         settings = {
             "ADDRESS": f"127.0.0.1:{self.ports.get(name, 0)}",
             "PORT_FILE": str(self.directory / "ports" / name),
@@ -407,11 +442,14 @@ class Stack:
                 "DATABASE_URL": self.databases[name],
                 "NATS_URL": self.nats_url,
                 "MIGRATE": "true",
-                "PROVISION_STREAMS": "true",
             }
+            if self.exact_permissions:
+                settings["NATS_NKEY_SEED_FILE"] = str(nats_seed(self.directory, NATS_USERS[name]))
+            else:
+                settings["PROVISION_STREAMS"] = "true"
         if name in CONSUMERS:
             # A killed consumer is succeeded within seconds, so that a test need not wait for what production waits for.
-            settings |= {"LEASE_SECONDS": "2", "ACK_WAIT_SECONDS": "4"}
+            settings |= {"LEASE_SECONDS": "2", "ACK_WAIT_SECONDS": ACK_WAIT_SECONDS}
         if name == "directory":
             settings |= {"PUBLIC_URL": self.public_url, "RELAY": "embedded"}
         else:
@@ -530,8 +568,8 @@ class Stack:
         """Wait until every event of every service was published and every consumer has committed and acknowledged it.
 
         The outboxes are looked at before the consumers: once they are empty, all that happened is in the stream. The
-        server tells its consumers of a message a moment after it has stored it, in the stream's order: that a service
-        was given the stream's last message says that what its consumers have pending is counted in full. A consumer
+        server tells its consumers of a message a moment after it has stored it, in the stream's order: that one of them
+        was given the stream's last message says that what all of them have pending is counted in full. A consumer
         acknowledges after its commit.
         """
         eventually(self._is_settled, timeout=timeout, what="settling")
@@ -542,9 +580,9 @@ class Stack:
         lag = {name: consumer.unacknowledged for name, consumer in consumers.items() if consumer.unacknowledged}
         assert not any(unsent.values()), f"unsent events: {unsent}"
         assert self._consumers_exist(consumers), f"consumers: {sorted(consumers)}"
-        for service in CONSUMERS:
-            given = max(consumer.given for name, consumer in consumers.items() if name.startswith(f"{service}-"))
-            assert given >= last, f"{service} was given {given} of {last} events"
+        # Each service is given the events of its own portals; the last one is of one of them.
+        given = max(consumer.given for consumer in consumers.values())
+        assert given >= last, f"the consumers were given {given} of {last} events"
         assert not lag, f"events not applied yet: {lag}"
         return True
 
