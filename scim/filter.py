@@ -147,6 +147,7 @@ class _Parser:
         self.max_terms = terms
         self.depth = 0
         self.terms = 0
+        self.in_value_filter = False
         self.position = 0
         self.token = ""
         self.advance()
@@ -163,8 +164,12 @@ class _Parser:
         self.token = match.group(match.lastindex or 0)
 
     def fail(self, problem: str) -> NoReturn:
-        """Raise the error with the place where reading stopped."""
-        raise self.error(f"{problem} (at character {self.position} of the {self.what})")
+        """Raise the error with the place where reading stopped.
+
+        What is wrong within the brackets of a path is its filter (RFC 7644 §3.12, table 9), save that they never end.
+        """
+        error = InvalidFilter if self.in_value_filter and self.token else self.error
+        raise error(f"{problem} (at character {self.position} of the {self.what})")
 
     @property
     def what(self) -> str:
@@ -226,7 +231,9 @@ class _Parser:
     def value_filter(self) -> Filter:
         self.expect("[")
         self.enter()
+        self.in_value_filter = True
         value_filter = self.disjunction(True)
+        self.in_value_filter = False
         self.depth -= 1
         self.expect("]")
         return value_filter
@@ -309,7 +316,8 @@ def parse_filter(text: str, *, max_length: int = 4096, max_depth: int = 20, max_
 def parse_path(text: str) -> PatchPath:
     """Parse the path of a PATCH operation (RFC 7644 §3.5.2 figure 7).
 
-    The limits on length, depth and terms are those of filters. Raises InvalidPath.
+    The limits on length, depth and terms are those of filters. Raises InvalidPath, and InvalidFilter for a value filter
+    that is wrong.
     """
     if len(text) > 4096:
         raise InvalidPath("the path is longer than 4096 characters")

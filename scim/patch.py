@@ -12,6 +12,7 @@ a membership change does not depend on the size of the group.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
 from typing import Any
 
 from scim.errors import (
@@ -28,6 +29,7 @@ from scim.filter import (
     And,
     Comparison,
     Filter,
+    Not,
     Or,
     PatchPath,
     check_element_filter,
@@ -55,6 +57,9 @@ from scim.values import (
 )
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+
+MAX_EXAMINED = 100_000
+"""Values of multi-valued attributes that the operations of a PATCH may look at together, once for each filter term."""
 
 _GROUP_URN = GROUP_URN.lower()
 _MEMBERS_KEYS = ("members", f"{_GROUP_URN}:members")
@@ -120,8 +125,10 @@ MemberChange = MemberAdd | MemberRemove | MemberRemoveWhere | MemberClear | Memb
 def parse_patch(body: object, *, max_operations: int = 100, max_member_values: int = 5000) -> list[Operation]:
     """Check the structure of a PATCH body and return its operations (RFC 7644 §3.5.2).
 
-    Names of the message and of operations match in any case. Raises InvalidSyntax for a wrong structure, NoTarget for a
-    remove without path, InvalidPath for a malformed path, InvalidValue for a missing value, TooMany beyond the limits.
+    Names of the message and of operations match in any case. Each path to members among the keys of a value counts as
+    an operation. Raises InvalidSyntax for a wrong structure, NoTarget for a remove without path, InvalidPath for a
+    malformed path, InvalidFilter for a malformed filter in one, InvalidValue for a missing value, TooMany beyond the
+    limits.
     """
     if not isinstance(body, dict):
         raise InvalidSyntax("a PATCH body must be a JSON object")
@@ -140,6 +147,8 @@ def parse_patch(body: object, *, max_operations: int = 100, max_member_values: i
     for number, entry in enumerate(entries, 1):
         with _in_operation(number):
             operations.append(_parse_operation(entry, number))
+    if sum(_member_paths(operation) for operation in operations) > max_operations:
+        raise TooMany(f"the keys of a PATCH may hold at most {max_operations} paths to members")
     members = sum(_member_values(operation) for operation in operations)
     if members > max_member_values:
         raise TooMany(f"a PATCH may carry at most {max_member_values} member values, not {members}")
@@ -197,6 +206,17 @@ def _member_values(operation: Operation) -> int:
     return sum(_count(value) for key, value in operation.value.items() if key.lower() in _MEMBERS_KEYS)
 
 
+def _member_paths(operation: Operation) -> int:
+    """Count the keys of a value that are paths to members, each of which is as much work as an operation."""
+    if not isinstance(operation.value, dict):
+        return 0
+    keys = list(operation.value)
+    for key, value in operation.value.items():
+        if key.lower() == _GROUP_URN and isinstance(value, dict):
+            keys += value
+    return sum(key.lower().startswith(_MEMBERS_PREFIXES) for key in keys)
+
+
 def _count(value: object) -> int:
     return len(value) if isinstance(value, list) else 1
 
@@ -212,6 +232,14 @@ class _Draft:
         self.document = document
         self._urns = Names(key for key in document if ":" in key)
         self._names: dict[str, Names] = {}
+        self._examined = 0
+
+    def examine(self, values: object, value_filter: Filter | None) -> None:
+        """Count the values that an operation has to look at. Raises TooMany beyond `MAX_EXAMINED`."""
+        if isinstance(values, list):
+            self._examined += len(values) * (1 if value_filter is None else _terms(value_filter))
+            if self._examined > MAX_EXAMINED:
+                raise TooMany(f"the operations of a PATCH may look at {MAX_EXAMINED} values of attributes together")
 
     def known_urns(self, path: AttributePath) -> list[str]:
         """Return the extensions of the document that the path may denote: by its whole text, or up to its last colon.
@@ -241,6 +269,12 @@ class _Draft:
             self._urns.discard(urn)
 
 
+def _terms(value_filter: Filter) -> int:
+    if isinstance(value_filter, And | Or):
+        return sum(map(_terms, value_filter.terms))
+    return _terms(value_filter.term) if isinstance(value_filter, Not) else 1
+
+
 def apply_patch(
     resource_type: ResourceType, document: dict[str, Any], operations: Iterable[Operation]
 ) -> dict[str, Any]:
@@ -249,7 +283,7 @@ def apply_patch(
     `password` is dropped and `schemas` ignored, being computed. null leaves `active` as it is, for a user always has
     it. Without a path, read-only and unknown attributes are ignored; with one they are Mutability and InvalidPath.
     Raises NoTarget for a replace that matches nothing and describes nothing to create, Mutability for the removal of a
-    required attribute, InvalidValue for a value that does not fit.
+    required attribute, InvalidValue for a value that does not fit, TooMany for more work than `MAX_EXAMINED` allows.
     """
     result = dict(document)
     draft = _Draft(result)
@@ -285,7 +319,7 @@ def _apply_values(resource_type: ResourceType, draft: _Draft, op: str, values: o
         attribute = resource_type.attribute(key)
         if attribute is not None:
             if attribute.mutability != "readOnly":
-                _change_declared(draft.document, attribute, None, None, op, value)
+                _change_declared(draft, draft.document, attribute, None, None, op, value)
             continue
         if nested or not any(mark in key for mark in ":.["):
             continue
@@ -296,7 +330,7 @@ def _apply_values(resource_type: ResourceType, draft: _Draft, op: str, values: o
                 # An object under a URN that nobody has seen is that extension, not an attribute of a shorter URN.
                 target = AttributePath(str(target), "")
             resolved, sub_name = _locate(resource_type, draft, target, path)
-        except InvalidPath:
+        except (InvalidFilter, InvalidPath):
             continue  # a name that no schema declares is ignored, as in a POST
         if not _is_read_only(resolved, sub_name):
             _apply_resolved(resource_type, draft, op, resolved, sub_name, path.value_filter, value)
@@ -312,7 +346,10 @@ def _apply_path(resource_type: ResourceType, draft: _Draft, op: str, path: Patch
 def _locate(
     resource_type: ResourceType, draft: _Draft, target: AttributePath, path: PatchPath
 ) -> tuple[Resolved, str | None]:
-    """Return the attribute that a path denotes and the name of its sub-attribute, if any. Raises InvalidPath."""
+    """Return the attribute that a path denotes and the name of its sub-attribute, if any.
+
+    Raises InvalidPath, and InvalidFilter for a value filter that does not fit the attribute.
+    """
     if target.schema is None and resource_type.attribute(target.attribute) is None:
         # Entra ID's older dialect leaves the URN of an extension out: path `manager`.
         owner = next((s for s in resource_type.extensions if target.attribute.lower() in s.lookup), None)
@@ -328,10 +365,7 @@ def _locate(
         raise InvalidPath(f"{path.path} takes no value filter")
     if attribute is not None and not (attribute.multi_valued and attribute.type == "complex"):
         raise InvalidPath(f"{attribute.name} is not multi-valued and takes no value filter")
-    try:
-        check_element_filter(path.value_filter, attribute)
-    except InvalidFilter as error:
-        raise InvalidPath(error.detail) from None
+    check_element_filter(path.value_filter, attribute)
     if attribute is None or path.sub_attribute is None:
         return resolved, path.sub_attribute
     sub = attribute.sub_attribute(path.sub_attribute)
@@ -360,7 +394,7 @@ def _apply_resolved(
     extension = resolved.extension
     if extension is None:
         if resolved.attribute is not None:
-            _change_declared(draft.document, resolved.attribute, sub_name, value_filter, op, value)
+            _change_declared(draft, draft.document, resolved.attribute, sub_name, value_filter, op, value)
         elif op == "remove":
             raise InvalidPath("the core schema cannot be removed")
         elif value is not None:
@@ -369,18 +403,24 @@ def _apply_resolved(
     container, names = draft.open_extension(extension)
     try:
         if resolved.bare_urn:
-            _change_extension(resource_type, container, names, extension, op, value)
+            _change_extension(resource_type, draft, container, names, extension, op, value)
         elif resolved.attribute is not None:
-            _change_declared(container, resolved.attribute, sub_name, value_filter, op, value)
+            _change_declared(draft, container, resolved.attribute, sub_name, value_filter, op, value)
         else:
-            _change_undeclared(container, names, resolved.keys[1], sub_name, value_filter, op, value)
+            _change_undeclared(draft, container, names, resolved.keys[1], sub_name, value_filter, op, value)
     except ScimError as error:
         raise error.within(extension) from None
     draft.close_extension(extension)
 
 
 def _change_extension(
-    resource_type: ResourceType, container: dict[str, Any], names: Names, extension: str, op: str, value: object
+    resource_type: ResourceType,
+    draft: _Draft,
+    container: dict[str, Any],
+    names: Names,
+    extension: str,
+    op: str,
+    value: object,
 ) -> None:
     """Remove an extension, or change those of its attributes that the value mentions."""
     if op == "remove" or (op == "replace" and (value is None or value == [])):
@@ -395,12 +435,13 @@ def _change_extension(
     for name, item in value.items():
         attribute = None if schema is None else schema.lookup.get(name) or schema.lookup.get(name.lower())
         if attribute is None:
-            _change_undeclared(container, names, name, None, None, op, item)
+            _change_undeclared(draft, container, names, name, None, None, op, item)
         elif attribute.mutability != "readOnly":
-            _change_declared(container, attribute, None, None, op, item)
+            _change_declared(draft, container, attribute, None, None, op, item)
 
 
 def _change_declared(
+    draft: _Draft,
     container: dict[str, Any],
     attribute: Attribute,
     sub_name: str | None,
@@ -417,6 +458,7 @@ def _change_declared(
     if op == "add" and value is None:
         return
     before = container.get(name)
+    draft.examine(before, value_filter)
     after: Any
     if value_filter is not None:
         new = None if op == "remove" else _coerce_selected(attribute, sub_name, value)
@@ -633,6 +675,7 @@ def _merged(attribute: Attribute, before: Mapping[str, Any], value: object) -> d
 
 
 def _change_undeclared(
+    draft: _Draft,
     container: dict[str, Any],
     names: Names,
     name: str,
@@ -644,6 +687,7 @@ def _change_undeclared(
     """Apply one operation to an attribute that no schema declares; the value it has tells what can be done."""
     key = names.find(name) or check_name(name)
     before = container.get(key)
+    draft.examine(before, value_filter)
     new = None if op == "remove" or value == [] else check_json(value, name)
     if op == "add" and new is None:
         return
@@ -692,8 +736,8 @@ def plan_members(operations: Iterable[Operation]) -> tuple[list[Operation], list
     The changes mean the same as the operations applied in order, so the list of members is never needed. Neighbouring
     additions, and neighbouring removals, come as one. Null under `members` without a path changes nothing. Raises
     Mutability for a change within a member (its sub-attributes are immutable), save that an unchanged one passes and
-    `display`, which clients send along without meaning a change, is ignored; InvalidPath and InvalidValue as
-    `apply_patch`.
+    `display`, which clients send along without meaning a change, is ignored; InvalidPath, InvalidFilter and
+    InvalidValue as `apply_patch`.
     """
     others: list[Operation] = []
     changes: list[MemberChange] = []
@@ -702,7 +746,7 @@ def plan_members(operations: Iterable[Operation]) -> tuple[list[Operation], list
             rest = _plan(operation, changes)
         if rest is not None:
             others.append(rest)
-    return others, changes
+    return others, _joined(changes)
 
 
 def _plan(operation: Operation, changes: list[MemberChange], *, nested: bool = False) -> Operation | None:
@@ -726,7 +770,7 @@ def _plan(operation: Operation, changes: list[MemberChange], *, nested: bool = F
         elif lower.startswith(_MEMBERS_PREFIXES):
             try:
                 path = parse_path(key)
-            except InvalidPath:
+            except (InvalidFilter, InvalidPath):
                 continue
             _plan_path(op, path, item, changes)
         elif lower == _GROUP_URN and isinstance(item, dict) and not nested:
@@ -743,7 +787,7 @@ def _plan_list(op: str, value: object, changes: list[MemberChange]) -> None:
     if op == "replace":
         changes.append(MemberReplace(members) if members else MemberClear())
     elif members:
-        _append(changes, MemberAdd(members))
+        changes.append(MemberAdd(members))
 
 
 def _plan_path(op: str, path: PatchPath, value: object, changes: list[MemberChange]) -> None:
@@ -751,10 +795,7 @@ def _plan_path(op: str, path: PatchPath, value: object, changes: list[MemberChan
     if value_filter is not None:
         if path.path.sub_attribute is not None:
             raise InvalidPath(f"{path.path} takes no value filter")
-        try:
-            check_element_filter(value_filter, MEMBERS)
-        except InvalidFilter as error:
-            raise InvalidPath(error.detail) from None
+        check_element_filter(value_filter, MEMBERS)
     sub_name = path.sub_attribute or path.path.sub_attribute
     if sub_name is not None:
         _plan_sub_attribute(op, sub_name, value_filter, value, changes)
@@ -768,7 +809,7 @@ def _plan_path(op: str, path: PatchPath, value: object, changes: list[MemberChan
     else:
         values = tuple(member.value for member in _members(value))
         if values:
-            _append(changes, MemberRemove(values))
+            changes.append(MemberRemove(values))
 
 
 def _plan_selected(op: str, value_filter: Filter, value: object, changes: list[MemberChange]) -> None:
@@ -777,7 +818,7 @@ def _plan_selected(op: str, value_filter: Filter, value: object, changes: list[M
         if values is None:
             changes.append(MemberRemoveWhere(value_filter))
         else:
-            _append(changes, MemberRemove(values))
+            changes.append(MemberRemove(values))
         return
     if value is None or value == []:
         return
@@ -787,7 +828,7 @@ def _plan_selected(op: str, value_filter: Filter, value: object, changes: list[M
             item = item if find_key(item, "value") is not None else {**item, "value": values[0]}
         members = _members(item)
         if [member.value for member in members] == list(values):
-            _append(changes, MemberAdd(members))
+            changes.append(MemberAdd(members))
             return
     raise Mutability("a member can be added or removed, not changed", attribute="members")
 
@@ -803,7 +844,7 @@ def _plan_sub_attribute(
     values = None if value_filter is None else _selected_values(value_filter)
     if op != "remove" and values is not None and len(values) == 1 and isinstance(value, str):
         if sub.name == "value" and value == values[0]:
-            _append(changes, MemberAdd((Member(value),)))
+            changes.append(MemberAdd((Member(value),)))
             return
         if (sub.name == "type" and value.lower() == "user") or (sub.name == "$ref" and value.endswith(f"/{values[0]}")):
             return
@@ -829,15 +870,18 @@ def _members(value: object) -> tuple[Member, ...]:
     return tuple(Member(member["value"], member.get("display"), member.get("type")) for member in coerce_members(value))
 
 
-def _append(changes: list[MemberChange], change: MemberAdd | MemberRemove) -> None:
-    """Append a change, joined with its neighbour when both add or both remove."""
-    last = changes[-1] if changes else None
-    if isinstance(change, MemberAdd) and isinstance(last, MemberAdd):
-        joined: dict[str, Member] = {}
-        for member in last.members + change.members:
-            joined.setdefault(member.value, member)
-        changes[-1] = MemberAdd(tuple(joined.values()))
-    elif isinstance(change, MemberRemove) and isinstance(last, MemberRemove):
-        changes[-1] = MemberRemove(tuple(dict.fromkeys(last.values + change.values)))
-    else:
-        changes.append(change)
+def _joined(changes: Iterable[MemberChange]) -> list[MemberChange]:
+    """Return the changes with neighbouring additions, and neighbouring removals, as one, each value once."""
+    joined: list[MemberChange] = []
+    for kind, run in groupby(changes, type):
+        if kind is MemberAdd:
+            members: dict[str, Member] = {}
+            for member in chain.from_iterable(change.members for change in run if isinstance(change, MemberAdd)):
+                members.setdefault(member.value, member)
+            joined.append(MemberAdd(tuple(members.values())))
+        elif kind is MemberRemove:
+            values = chain.from_iterable(change.values for change in run if isinstance(change, MemberRemove))
+            joined.append(MemberRemove(tuple(dict.fromkeys(values))))
+        else:
+            joined += run
+    return joined

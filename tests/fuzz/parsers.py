@@ -80,11 +80,11 @@ def _is_admitted(tree: Filter, resource_type: ResourceType) -> bool:
 
 
 def fuzz_path(data: bytes) -> None:
-    """RFC 7644 §3.5.2: a path is refused with `invalidPath`, or operations at it end in a SCIM error or a document."""
+    """RFC 7644 §3.5.2: a path or its filter is refused, or operations at it end in a SCIM error or a document."""
     text = decoded(data)
     try:
         parse_path(text)
-    except InvalidPath:
+    except (InvalidFilter, InvalidPath):
         return
     for op, value in (("add", "x"), ("add", {"value": "x"}), ("replace", [{"value": "y"}]), ("remove", None)):
         body = {"Operations": [{"op": op, "path": text} | ({} if value is None else {"value": value})]}

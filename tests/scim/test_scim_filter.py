@@ -202,7 +202,7 @@ def test_only_scim_errors_escape_from_the_parsers(source: str) -> None:
                 evaluate_everything(tree)
         else:
             evaluate(tree, JENSEN, USER)
-    with contextlib.suppress(InvalidPath):
+    with contextlib.suppress(InvalidPath, InvalidFilter):
         parse_path(source)
 
 
@@ -410,10 +410,20 @@ def test_patch_paths_are_understood(source: str, expected: PatchPath) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["", " ", "a b", "a[", "a[]", 'a[b eq "c"', 'a[b eq "c"]d', 'a[b eq "c"].', 'a[b eq "c"].d.e', "a eq 1", "(a)",
-     "a.b.c", "members[value eq x]", "[" * 1000, "a[" + "(" * 1000, "a" * 5000],
+    ["", " ", "a b", "a[", "a[b", "a[b eq", 'a[b eq "c"', 'a[b eq "c"]d', 'a[b eq "c"].', 'a[b eq "c"].d.e',
+     'a[b eq "c".d', "a eq 1", "(a)", "a.b.c", "[" * 1000, "a" * 5000],
 )  # fmt: skip
 def test_malformed_patch_paths_are_refused(source: str) -> None:
     """RFC 7644 §3.12 invalidPath: "The "path" attribute was invalid or malformed"."""
     with pytest.raises(InvalidPath):
+        parse_path(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["a[]", "a[b]", "a[b is 1]", "members[value eq x]", 'a[b eq "c" and]', 'a[b[c eq "d"]]', "a[" + "(" * 1000],
+)
+def test_a_malformed_filter_in_a_patch_path_is_an_invalid_filter(source: str) -> None:
+    """RFC 7644 §3.12 invalidFilter: "The specified filter syntax was invalid", for "PATCH (Path Filter)" too."""
+    with pytest.raises(InvalidFilter):
         parse_path(source)

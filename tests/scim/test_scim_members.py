@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scim.errors import InvalidPath, InvalidValue, Mutability, ScimError
+from scim.errors import InvalidFilter, InvalidPath, InvalidValue, Mutability, ScimError
 from scim.filter import parse_filter
 from scim.patch import (
     Member,
@@ -173,8 +173,8 @@ def test_a_member_cannot_become_another_one(op: str, path: str, value: Any) -> N
     ("path", "value", "error"),
     [
         ("members.nope", "x", InvalidPath),
-        ('members[nope eq "a"]', {"value": "a"}, InvalidPath),
-        ("members[value eq 5]", {"value": "a"}, InvalidPath),
+        ('members[nope eq "a"]', {"value": "a"}, InvalidFilter),
+        ("members[value eq 5]", {"value": "a"}, InvalidFilter),
         ('members[value eq "a"].nope', "x", InvalidPath),
         ('members.value[value eq "a"]', "x", InvalidPath),
         ("members", [{}], InvalidValue),

@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from scim.errors import InvalidPath, InvalidSyntax, InvalidValue, Mutability, NoTarget, ScimError, TooMany
+from scim.errors import (
+    InvalidFilter,
+    InvalidPath,
+    InvalidSyntax,
+    InvalidValue,
+    Mutability,
+    NoTarget,
+    ScimError,
+    TooMany,
+)
 from scim.patch import Operation, apply_patch, parse_patch
 from scim.schemas import ENTERPRISE_USER_URN, GROUP, USER, USER_URN
 
@@ -373,14 +382,22 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         "path",
-        ["nope", "name.nope", "title.x", 'title[value eq "x"]', 'name[givenName eq "A"]', 'emails[nope eq "x"]',
-         'emails[type eq "work"].nope', 'emails.value[type eq "work"]', f'{USER_URN}:nope', f'{CUSTOM}[a eq "b"]',
-         'emails[primary gt true]'],
+        ["nope", "name.nope", "title.x", 'title[value eq "x"]', 'name[givenName eq "A"]',
+         'emails[type eq "work"].nope', 'emails.value[type eq "work"]', f'{USER_URN}:nope', f'{CUSTOM}[a eq "b"]'],
     )  # fmt: skip
     @pytest.mark.parametrize("op", ["add", "replace", "remove"])
     def test_a_path_that_names_no_attribute_is_refused(self, op: str, path: str) -> None:
         """RFC 7644 §3.12 invalidPath: "The "path" attribute was invalid or malformed"."""
         with pytest.raises(InvalidPath):
+            patched((op, path, "x"))
+
+    @pytest.mark.parametrize("path", ['emails[nope eq "x"]', "emails[primary gt true]", "emails[type eq 5].value"])
+    @pytest.mark.parametrize("op", ["add", "replace", "remove"])
+    def test_a_filter_that_does_not_fit_the_attribute_is_refused_as_a_filter(self, op: str, path: str) -> None:
+        """RFC 7644 §3.12 invalidFilter: "the specified attribute and filter comparison combination is not
+        supported".
+        """
+        with pytest.raises(InvalidFilter):
             patched((op, path, "x"))
 
     @pytest.mark.parametrize(

@@ -4,10 +4,21 @@ from typing import Any
 
 import pytest
 
-from scim.errors import InvalidPath, InvalidSyntax, InvalidValue, Mutability, NoTarget, ScimError, TooMany
-from scim.patch import apply_patch, parse_patch, plan_members
+from scim.errors import (
+    InvalidFilter,
+    InvalidPath,
+    InvalidSyntax,
+    InvalidValue,
+    Mutability,
+    NoTarget,
+    ScimError,
+    TooMany,
+)
+from scim.patch import Member, MemberAdd, MemberClear, MemberRemove, apply_patch, parse_patch, plan_members
 from scim.schemas import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USER_URN
 from scim.values import normalize
+
+CUSTOM = "urn:custom:x"
 
 MANAGER = f"{ENTERPRISE_USER_URN}:manager"
 WORK = {"value": "w@b", "type": "work", "primary": True}
@@ -182,7 +193,7 @@ def test_an_error_names_the_operation_and_the_attribute(
         ([("add", "members", [{"value": 5}])], InvalidValue),
         ([("add", "members", [{"display": "x"}])], InvalidValue),
         ([("replace", 'members[value eq "a"].type', "Group")], Mutability),
-        ([("remove", 'members[nope eq "a"]')], InvalidPath),
+        ([("remove", 'members[nope eq "a"]')], InvalidFilter),
     ],
 )
 def test_an_error_about_members_names_the_operation_too(
@@ -231,3 +242,64 @@ def test_an_error_in_a_body_names_the_attribute(document: dict[str, Any], attrib
     assert caught.value.attribute == attribute
     assert caught.value.detail.startswith(f"{attribute} ")
     assert caught.value.operation == 0
+
+
+def test_paths_to_members_among_the_keys_of_a_value_count_as_operations() -> None:
+    """SECURITY: "PATCH 100 operations", however they are written: each such path is a look-up of its own."""
+
+    def keyed(count: int) -> dict[str, Any]:
+        return {f'members[display sw "{number}"]': None for number in range(count)}
+
+    _, changes = plan_members(parse_patch(body(("replace", None, keyed(100)))))
+    assert len(changes) == 100
+    for value in (keyed(101), {GROUP_URN: keyed(101)}, {**keyed(60), GROUP_URN: keyed(41)}):
+        with pytest.raises(TooMany, match="100 paths to members"):
+            parse_patch(body(("replace", None, value)))
+    with pytest.raises(TooMany, match="100 paths to members"):
+        parse_patch(body(("replace", None, keyed(60)), ("replace", None, keyed(60))))
+    with pytest.raises(TooMany, match="100 paths to members"):
+        parse_patch(body(("replace", GROUP_URN, keyed(101))))
+
+
+def test_neighbouring_member_changes_are_joined_in_order_and_each_value_once() -> None:
+    """Proto: the order of operations decides, so only neighbours of one kind are one change."""
+    operations = [("add", f'members[value eq "{number % 3}"]', {"value": str(number % 3)}) for number in range(40)]
+    operations += [("remove", f'members[value eq "{number % 2}"]') for number in range(40)]
+    operations += [("add", "members", "0"), ("remove", "members"), ("add", "members", ["1", "1"])]
+    _, changes = plan_members(parse_patch(body(*operations)))
+    assert changes == [
+        MemberAdd((Member("0"), Member("1"), Member("2"))),
+        MemberRemove(("0", "1")),
+        MemberAdd((Member("0"),)),
+        MemberClear(),
+        MemberAdd((Member("1"),)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [("remove", f'emails[value sw "x{number}" and type pr]') for number in range(100)],
+        [("add", "emails", [{"value": f"new{number}"}]) for number in range(100)],
+        [("add", "emails.type", f"t{number}") for number in range(100)],
+        [("add", None, dict.fromkeys(("emails.type", "Emails.type", "eMails.type"), "t"))] * 34,
+        [("add", f"{CUSTOM}:rows", [number]) for number in range(100)],
+        [("remove", f'{CUSTOM}:rows[value eq "{number}"]') for number in range(100)],
+    ],
+)
+def test_operations_on_very_many_values_are_refused_before_they_take_long(operations: list[tuple[Any, ...]]) -> None:
+    """SECURITY: "Limits, each with a clear SCIM error": what a PATCH may cost does not grow with both its operations
+    and the resource.
+    """
+    stored = normalize(
+        USER,
+        {
+            "userName": "u",
+            "emails": [{"value": str(number)} for number in range(5000)],
+            CUSTOM: {"rows": [{"value": f"v{number}"} for number in range(5000)]},
+        },
+    )
+    parsed = parse_patch(body(*operations))
+    with pytest.raises(TooMany, match="values of attributes together"):
+        apply_patch(USER, stored, parsed)
+    assert apply_patch(USER, stored, parsed[:5]) is not None
