@@ -80,6 +80,9 @@ _DETAILS: Mapping[str, str] = {
 }
 """What is told instead of the directory's own message, where that speaks the language of the contract."""
 
+_FIELDS: Mapping[str, str] = {"sort_by": "sortBy", "operations[": "Operations[", "bulk_id": "bulkId"}
+"""Parts of fields of the contract that messages begin with, as SCIM calls them."""
+
 _TRANSIENT = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -174,7 +177,16 @@ def from_failure(failure: RpcFailure) -> Refusal:
         return Unavailable()
     if known.status == 500:
         return internal()
-    return Refusal(known.status, _DETAILS.get(failure.reason, failure.message), known.scim_type)
+    return Refusal(known.status, _DETAILS.get(failure.reason) or _in_scim(failure.message), known.scim_type)
+
+
+def _in_scim(message: str) -> str:
+    """Return a message of the directory, which may begin with a field of the contract, with that field's SCIM name."""
+    field, colon, rule = message.partition(": ")
+    if " " not in field:
+        for name, scim_name in _FIELDS.items():
+            field = field.replace(name, scim_name)
+    return f"{field}{colon}{rule}"
 
 
 def internal() -> Refusal:

@@ -11,9 +11,11 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 # Imported here, before any fork, so that the rate limits' memory is shared by all workers.
 import gateway.limits  # noqa: F401
 from chassis import logging as process_logging
+from gateway.refusals import refuse_in_scim
 from gateway.settings import GatewaySettings
 
 _settings = GatewaySettings.load()
+refuse_in_scim()
 
 
 class ProcessLogger(Logger):  # type: ignore[misc]  # gunicorn has no types

@@ -235,7 +235,8 @@ async def test_what_is_advertised_holds(scim: Scim) -> None:
 )
 async def test_a_request_that_is_wrong_as_a_whole_changes_nothing(scim: Scim, body: Any, scim_type: str) -> None:
     """RFC 7644 §3.7: a bulkId is "unique within a bulk request"; §3.12: the error names what is wrong."""
-    assert_scim_error(await scim.send("POST", "/Bulk", body), 400, scim_type)
+    detail = assert_scim_error(await scim.send("POST", "/Bulk", body), 400, scim_type)
+    assert "_" not in detail, "named as SCIM does, not as the contract behind it"
     assert await scim.user_names() == []
 
 

@@ -225,6 +225,31 @@ async def test_only_a_trusted_proxy_says_what_the_scheme_is(
     assert user["meta"]["location"] == f"{scheme}://scim.example.com{BASE}/Users/u1"
 
 
+@pytest.mark.parametrize(
+    ("status", "sent"),
+    [
+        (400, b"GET /scim/v2/x/Users\r\n\r\n"),
+        (400, b"G@T /scim/v2/x/Users HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (400, b"GET /scim/v2/x/Users HTTP/1.1\r\nHost: x\r\nAuthorization Bearer secret\r\n\r\n"),
+        (400, b"POST /scim/v2/x/Users HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{"),
+        (400, b"POST /scim/v2/x/Users HTTP/1.1\r\nHost: x\r\nContent-Length: secret\r\n\r\n{"),
+        (431, b"GET /scim/v2/x/Users HTTP/1.1\r\nHost: x\r\nX-Long: " + b"s" * 100_000 + b"\r\n\r\n"),
+        (501, b"POST /scim/v2/x/Users HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: secret\r\n\r\n{"),
+    ],
+)
+async def test_what_is_not_even_http_is_refused_in_scim(process: Process, status: int, sent: bytes) -> None:
+    """WIRE: "a body that is not SCIM JSON … breaks the task"; nothing of what was sent comes back."""
+    head, _, body = (await process.exchange(sent)).partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0].startswith(f"HTTP/1.1 {status} ")
+    assert {"Content-Type: application/scim+json", "Connection: close", f"Content-Length: {len(body)}"} <= set(lines)
+    error = json.loads(body)
+    assert error["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
+    assert error["status"] == str(status)
+    assert error["detail"]
+    assert b"secret" not in body
+
+
 async def test_a_websocket_is_refused(process: Process) -> None:
     """There is nothing here but HTTP."""
     handshake = (
