@@ -55,6 +55,7 @@ from chassis.delivery_tables import (
 )
 from chassis.errors import DomainError, RpcFailure
 from chassis.identifiers import time_ordered_id
+from chassis.prepared import bind_list, insert_into, is_listed
 from chassis.request_context import RequestContext, request_context
 from chassis.streams import PARTITIONS, StreamSettings
 
@@ -188,8 +189,9 @@ class Consumer:
 
     `handlers` maps a message's full name to its class and handler. `repair` reads an aggregate from the directory.
     `batch` is the number of events in one transaction at most; `attempts` is how often a handler may fail before its
-    event is poison; `lease_seconds` is how long a partition waits for the successor of a replica that died. With
-    `provision` the stream and the durable consumers are created when missing.
+    event is poison; `lease_seconds` is how long a partition waits for the successor of a replica that died. `portals`
+    are those whose events are of any interest, as subjects name them; none: all. With `provision` the stream and the
+    durable consumers are created when missing.
     """
 
     def __init__(
@@ -203,6 +205,7 @@ class Consumer:
         handlers: Mapping[str, tuple[type[Message], Handler]],
         repair: Callable[[Event], Awaitable[RepairUnit]],
         partitions: int = PARTITIONS,
+        portals: Sequence[str] = (),
         batch: int = 100,
         attempts: int = 5,
         lease_seconds: float = 15,
@@ -216,6 +219,7 @@ class Consumer:
         self._handlers = dict(handlers)
         self._repair = repair
         self._partitions = partitions
+        self._portals = tuple(portals)
         self._batch = batch
         self._attempts = attempts
         self._lease_seconds = lease_seconds
@@ -278,7 +282,12 @@ class Consumer:
             try:
                 await streams.ensure_stream(js, self._stream)
                 await streams.ensure_consumers(
-                    js, self._stream, self._service, partitions=self._partitions, ack_wait=self._ack_wait
+                    js,
+                    self._stream,
+                    self._service,
+                    partitions=self._partitions,
+                    portals=self._portals,
+                    ack_wait=self._ack_wait,
                 )
                 return
             except (nats.errors.Error, TimeoutError, OSError) as error:
@@ -870,17 +879,18 @@ class _Store:
             index_elements=[self._leases.c.slot],
             set_={name: leases.excluded[name] for name in ("owner", "expires_at")},
         )
-        ids: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
         dead = self._dead.c
-        self._known_inbox = sa.select(self._inbox.c.event_id).where(self._inbox.c.event_id.in_(ids))
-        self._known_dead = sa.select(dead.event_id).where(dead.event_id.in_(ids))
+        self._known_inbox = sa.select(self._inbox.c.event_id).where(is_listed(self._inbox.c.event_id, "ids", dialect))
+        self._known_dead = sa.select(dead.event_id).where(is_listed(dead.event_id, "ids", dialect))
         self._known_versions = sa.select(
             self._versions.c.aggregate_kind, self._versions.c.aggregate_id, self._versions.c.version,
             self._versions.c.deleted,
-        ).where(self._versions.c.aggregate_id.in_(ids))  # fmt: skip
+        ).where(is_listed(self._versions.c.aggregate_id, "ids", dialect))  # fmt: skip
         self._any_dead = sa.select(dead.id).limit(1)
         self._known_parked = (
-            sa.select(dead.aggregate_kind, dead.aggregate_id).where(dead.aggregate_id.in_(ids)).distinct()
+            sa.select(dead.aggregate_kind, dead.aggregate_id)
+            .where(is_listed(dead.aggregate_id, "ids", dialect))
+            .distinct()
         )
 
     def hold(self, tx: Transaction, connection_ids: Iterable[str]) -> None:
@@ -895,8 +905,8 @@ class _Store:
 
     def known(self, tx: Transaction, deliveries: Sequence[_Delivery]) -> _Known:
         self.hold(tx, {delivery.event.connection_id for delivery in deliveries})
-        event_ids = [delivery.event.id for delivery in deliveries]
-        aggregate_ids = list({delivery.event.aggregate_id for delivery in deliveries})
+        event_ids = bind_list(self._dialect, [delivery.event.id for delivery in deliveries])
+        aggregate_ids = bind_list(self._dialect, list({delivery.event.aggregate_id for delivery in deliveries}))
         events = set(tx.execute(self._known_inbox, {"ids": event_ids}).scalars())
         versions = {
             (row.aggregate_kind, row.aggregate_id): (row.version, row.deleted)
@@ -921,7 +931,7 @@ class _Store:
         return (found.version, found.deleted) if found is not None else (0, False)
 
     def in_inbox(self, tx: Transaction, event: Event) -> bool:
-        return tx.execute(self._known_inbox, {"ids": [event.id]}).first() is not None
+        return tx.execute(self._known_inbox, {"ids": bind_list(self._dialect, [event.id])}).first() is not None
 
     def inbox_row(self, event: Event, disposition: str, now: datetime.datetime) -> dict[str, Any]:
         return {
@@ -943,7 +953,7 @@ class _Store:
         now: datetime.datetime,
     ) -> None:
         if inbox:
-            tx.execute(self._inbox.insert().inline(), inbox)
+            tx.execute(insert_into(self._inbox), inbox)
         if versions:
             rows = [
                 {

@@ -24,11 +24,10 @@ import contextvars
 import datetime
 import logging
 import queue
-import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 import orjson
@@ -37,6 +36,7 @@ from sqlalchemy import event
 from sqlalchemy.engine.interfaces import Dialect
 
 from chassis.crashpoints import crashpoint
+from chassis.prepared import Prepared, PreparedStatements, Rows, writes
 
 T = TypeVar("T")
 
@@ -49,12 +49,6 @@ _LONGEST_BACKOFF = 0.25
 _READ_BATCH = 4
 _READ_PATIENCE = 0.002
 _CONNECT_BACKOFF = (0.05, 0.1, 0.2, 0.4)
-
-# Statements that cannot change a table; everything else counts as a write.
-_READING = re.compile(
-    r"\s*(?:SELECT|VALUES|EXPLAIN|SHOW|PRAGMA|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|SET|NOTIFY|LISTEN)\b", re.I
-)
-_WRITING_CTE = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
 
 # SQLite primary result codes: SQLITE_BUSY, SQLITE_LOCKED; SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN.
 _SQLITE_CONFLICT = frozenset({5, 6})
@@ -105,28 +99,87 @@ class UtcDateTime(sa.TypeDecorator[datetime.datetime]):
 
 
 class Transaction:
-    """What a unit of work gets: the connection with its open transaction. Valid only inside the unit."""
+    """What a unit of work gets: the connection with its open transaction. Valid only inside the unit.
 
-    __slots__ = ("_notified", "connection", "dialect", "wrote")
+    `statements` are those that go straight to the driver; without them every one goes through the library.
+    """
 
-    def __init__(self, connection: sa.Connection, dialect: str) -> None:
+    __slots__ = ("_cursor", "_notified", "_reading", "_statements", "connection", "dialect", "wrote")
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        dialect: str,
+        statements: PreparedStatements | None = None,
+        *,
+        reading: bool = False,
+    ) -> None:
         self.connection = connection
         self.dialect = dialect
         self.wrote = False
+        self._statements = statements
+        self._reading = reading
+        self._cursor: Any = None
         self._notified: set[str] = set()
 
-    def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
+    def execute(self, statement: sa.Executable, parameters: Any = None) -> Rows | sa.CursorResult[Any]:
         """Execute a statement; a list of parameter mappings executes it once for each."""
-        return cast("sa.CursorResult[Any]", self.connection.execute(statement, parameters))
+        if self._statements is not None:
+            prepared = self._statements.find(statement, parameters)
+            if prepared is not None:
+                return self._execute_prepared(prepared, parameters)
+        return self.connection.execute(statement, parameters)
+
+    def _execute_prepared(self, prepared: Prepared, parameters: Any) -> Rows:
+        if prepared.writes:
+            if self._reading:
+                raise WriteInRead(_WRITE_IN_READ)
+            self.wrote = True
+        try:
+            if prepared.many:
+                bound: Any = [prepared.bind(each) for each in parameters]
+            else:
+                bound = prepared.bind(parameters or _NO_PARAMETERS)
+        # Whatever a type says of a value that is not its own is told as the library tells it.
+        except Exception as error:
+            raise sa.exc.StatementError(str(error), prepared.text, None, error, hide_parameters=True) from error
+        connection = self.connection
+        driver = connection.dialect.loaded_dbapi.Error
+        if self._cursor is None:
+            self._cursor = connection.connection.cursor()
+        try:
+            return prepared.execute(self._cursor, bound)
+        except driver as error:
+            raise self._told(error, prepared, driver) from error
+
+    def _told(self, error: Exception, prepared: Prepared, driver: type[Exception]) -> BaseException:
+        """Give the library's error for one of the driver's, and give up a connection that it ends."""
+        connection = self.connection
+        lost = False
+        if not connection.invalidated:
+            lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, self._cursor)  # type: ignore[arg-type]  # the driver's own error
+        if lost:
+            connection.invalidate(error)
+        return sa.exc.DBAPIError.instance(
+            prepared.text,
+            None,
+            error,
+            driver,
+            hide_parameters=True,
+            connection_invalidated=lost,
+            dialect=connection.dialect,
+        )
 
     def notify(self, channel: str) -> None:
         """Send an empty PostgreSQL NOTIFY at COMMIT, once per transaction and channel; nothing on SQLite."""
         if self.dialect == "postgresql" and channel not in self._notified:
             self._notified.add(channel)
-            self.connection.execute(_NOTIFY, {"channel": channel})
+            self.execute(_NOTIFY, {"channel": channel})
 
 
 _NOTIFY = sa.text("SELECT pg_notify(:channel, '')")
+_NO_PARAMETERS: Mapping[str, Any] = {}
+_WRITE_IN_READ = "a unit given to read() executed a statement that writes: give it to write()"
 
 
 class _Job(Generic[T]):
@@ -187,9 +240,10 @@ class Database:
         # WAL and the first connection are made once, before any reader opens the file.
         await self._loop.run_in_executor(None, writer.open)
         reading = create_engine(self.url, self.name, purpose="read")
+        statements = PreparedStatements(reading.dialect)
         self._engines.append(reading)
         self._threads = [threading.Thread(target=writer.run, name=f"{self.name}-writer", daemon=True)]
-        self._readers = [_Reader(self, reading) for _ in range(self._reader_count)]
+        self._readers = [_Reader(self, reading, statements) for _ in range(self._reader_count)]
         for number, reader in enumerate(self._readers):
             self._threads.append(threading.Thread(target=reader.run, name=f"{self.name}-reader-{number}", daemon=True))
         self._accepting = True
@@ -283,6 +337,7 @@ class _Writer:
         self._limit = database._batch
         self._dialect = database.dialect
         self.engine = create_engine(database.url, database.name, purpose="write")
+        self._statements = PreparedStatements(self.engine.dialect)
         self._connection: sa.Connection | None = None
         self._transaction: Transaction | None = None
         self._unreachable = False
@@ -373,7 +428,7 @@ class _Writer:
         """Run units in one transaction; raise `_BatchFailed` when it had to be rolled back, with the cause."""
         connection = self._connect()
         begun = self._begin(connection)
-        transaction = self._transaction = Transaction(connection, self._dialect)
+        transaction = self._transaction = Transaction(connection, self._dialect, self._statements)
         outcomes: list[_Outcome] = []
         wrote = False
         try:
@@ -480,13 +535,14 @@ class _Reader:
     `pending` and `since` (when it last had nothing behind it or finished something) belong to the event loop.
     """
 
-    def __init__(self, database: Database, engine: sa.Engine) -> None:
+    def __init__(self, database: Database, engine: sa.Engine, statements: PreparedStatements) -> None:
         self.queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self.pending = 0
         self.since = 0.0
         self._database = database
         self._dialect = database.dialect
         self._engine = engine
+        self._statements = statements
         self._connection: sa.Connection | None = None
 
     def run(self) -> None:
@@ -552,7 +608,7 @@ class _Reader:
             connection = self._connection = self._engine.connect()
         begun = connection.begin()
         try:
-            yield Transaction(connection, self._dialect)
+            yield Transaction(connection, self._dialect, self._statements, reading=True)
         finally:
             # A lost connection fails to roll back; the error of the unit is the one to tell.
             with contextlib.suppress(sa.exc.SQLAlchemyError):
@@ -622,11 +678,15 @@ def create_engine(url: sa.URL | str, name: str, *, purpose: str) -> sa.Engine:
 
         @event.listens_for(engine, "begin")
         def _begin(connection: sa.Connection) -> None:
+            # Straight to the driver, for the library's care around statements costs more than the statement.
+            driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
             if purpose == "read":
-                # A deferred BEGIN takes no lock and cannot fail: no need for the library's care around statements.
-                cast("sqlite3.Connection", connection.connection.dbapi_connection).execute("BEGIN")
-            else:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                driver.execute("BEGIN")
+                return
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                raise sa.exc.OperationalError("BEGIN IMMEDIATE", None, error) from error
 
     else:
         # Compiling a statement costs PostgreSQL far more than any of ours takes to run, and its estimates for walks
@@ -653,7 +713,7 @@ def create_engine(url: sa.URL | str, name: str, *, purpose: str) -> sa.Engine:
             connection: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
         ) -> None:
             if _writes(statement, context):
-                raise WriteInRead("a unit given to read() executed a statement that writes: give it to write()")
+                raise WriteInRead(_WRITE_IN_READ)
 
     return engine
 
@@ -690,11 +750,10 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _writes(statement: str, context: Any) -> bool:
+    """Say whether what the library is about to execute may change a table."""
     if context is not None and context.compiled is not None and not context.is_text:
-        if context.isinsert or context.isupdate or context.isdelete or context.isddl:
-            return True
-        return statement.startswith("WITH") and _WRITING_CTE.search(statement) is not None
-    return _READING.match(statement) is None
+        return context.isddl or writes(statement, context.compiled)
+    return writes(statement, None)
 
 
 def _casefold(text: Any) -> Any:

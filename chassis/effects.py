@@ -12,6 +12,7 @@ from chassis.consumer import Event
 from chassis.database import Transaction
 from chassis.identifiers import time_ordered_id
 from chassis.outbox import TableLike, table_of
+from chassis.prepared import insert_into
 
 OUTCOMES = frozenset(name.removeprefix("OUTCOME_") for name in pb.Outcome.DESCRIPTOR.values_by_name) - {"UNSPECIFIED"}
 TARGET_KINDS = frozenset(name.removeprefix("TARGET_KIND_") for name in pb.TargetKind.DESCRIPTOR.values_by_name) - {
@@ -53,7 +54,7 @@ def record(
         raise ValueError(f"an effect that ends {outcome} needs a reason")
     effect_id = time_ordered_id()
     tx.execute(
-        table_of(table).insert().inline(),
+        insert_into(table_of(table)),
         {
             "effect_id": effect_id,
             "event_id": event.id,

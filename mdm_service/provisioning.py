@@ -21,6 +21,8 @@ from mdm_service.errors import DirectoryUnavailable
 
 PORTAL = "MDM"
 """The portal whose events have consequences here."""
+SUBJECT_PORTALS = (PORTAL.lower(), "none")
+"""The portals of the events that are delivered here at all; a workspace's own event is of none."""
 
 ON_CREATE = "on_create"
 ON_DEACTIVATE = "on_deactivate"

@@ -18,6 +18,8 @@ from portal_service.repository import STATE_DELETED, STATE_DISABLED, STATE_ENABL
 DASHBOARD = "DASHBOARD"
 STORE = "STORE"
 PORTALS = (DASHBOARD, STORE)
+SUBJECT_PORTALS = ("dashboard", "store", "none")
+"""The portals of the events that are delivered here at all; a workspace's own event is of none."""
 
 
 class Workspaces:
