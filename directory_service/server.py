@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import grpc
 from rollcall.directory.v1 import (
@@ -13,11 +14,13 @@ from rollcall.directory.v1 import (
     directory_service_pb2,
     directory_service_pb2_grpc,
 )
+from rollcall.multiplex.v1 import multiplex_service_pb2, multiplex_service_pb2_grpc
 
 from chassis import migrations, streams
 from chassis.auth import ADMIN, GATEWAY, MDM, PORTAL, AuthInterceptor, MethodPolicy
 from chassis.database import Database, DatabaseClosed, DatabaseUnavailable
 from chassis.grpc_server import ErrorInterceptor, Server, server_credentials, write_port_file
+from chassis.multiplex import Multiplexer
 from chassis.nats_permissions import DIRECTORY_RELAY, DIRECTORY_STREAM
 from chassis.relay import Relay
 from chassis.streams import NatsSettings, StreamSettings
@@ -136,6 +139,7 @@ class DirectoryServer:
         self._authenticator = Authenticator(self._token_cache, usage, profiles)
         self._background = Background(self.directory, usage, outbox_days=settings.outbox_days)
         self._server: Server | None = None
+        self._multiplexer: Multiplexer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.port = 0
         self.health_port = 0
@@ -149,11 +153,12 @@ class DirectoryServer:
         await prepare_schema(self._settings)
         await self.db.start()
         await self.directory.page_tokens.load()
+        interceptors = (ErrorInterceptor(), auth)
         server = Server(
-            register=self._register,
-            service_names=(DIRECTORY_SERVICE, CONNECTION_SERVICE),
+            register=lambda made: self._register(made, interceptors),
+            service_names=(DIRECTORY_SERVICE, CONNECTION_SERVICE, MULTIPLEX_SERVICE),
             address=self._settings.address,
-            interceptors=(ErrorInterceptor(), auth),
+            interceptors=interceptors,
             tls=server_credentials(self._settings),
             health_address=self._settings.health_address,
         )
@@ -171,11 +176,15 @@ class DirectoryServer:
             write_port_file(self._settings.port_file, self.port)
         _log.info("serving on port %d", self.port)
 
-    def _register(self, server: grpc.aio.Server) -> None:
+    def _register(self, server: grpc.aio.Server, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> None:
         add_directory: Callable[..., None] = directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server
         add_connections: Callable[..., None] = connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server
         replayer = Replayer(self.directory, nats_settings(self._settings), stream_settings(self._settings))
-        add_directory(DirectoryServicer(self.directory, self._authenticator, replayer), server)
+        add_multiplex: Callable[..., None] = multiplex_service_pb2_grpc.add_MultiplexServiceServicer_to_server
+        servicer = DirectoryServicer(self.directory, self._authenticator, replayer)
+        add_directory(servicer, server)
+        self._multiplexer = Multiplexer(functools.partial(add_directory, servicer), interceptors)
+        add_multiplex(self._multiplexer, server)
         add_connections(ConnectionServicer(self.directory, self._token_cache, self._background), server)
 
     async def wait_failed(self) -> None:
@@ -186,6 +195,10 @@ class DirectoryServer:
 
     async def stop(self, *, grace: float | None = None, drain: float = 0.0) -> None:
         """Say NOT_SERVING, take calls for `drain` seconds, let running ones end within `grace`, then stop the rest."""
+        if self._multiplexer is not None:
+            # Its callers make their calls one by one from now on, so that no stream has to be waited for.
+            self._multiplexer.close()
+            self._multiplexer = None
         if self._server is not None:
             await self._server.stop(grace=self._settings.grace_seconds if grace is None else grace, drain=drain)
             self._server = None
