@@ -25,7 +25,7 @@ Key = Sequence[str | int]
 PAGE_TOKEN_SECONDS = 3600
 """How long a signed token is good for."""
 
-_LONGEST = 2048
+_LONGEST = 4096
 _SIGNATURE_BYTES = 16
 
 

@@ -112,7 +112,7 @@ def read_page(tx: Transaction, access: Access, request: PageRequest) -> Page:
     else:
         page = _cut_out(tx, connection_id, request, connection)
     if request.walk is not None and page.next_page_token:
-        ended = Place(_last(page.rows), connection.sequence, page.total_size)
+        ended = Place(_last(page.rows, request.listing), connection.sequence, page.total_size)
         request.walk.ended(request.skip + len(page.rows), ended)
     return page
 
@@ -156,13 +156,14 @@ def _cut_out(tx: Transaction, connection_id: str, request: PageRequest, connecti
 def _page(request: PageRequest, rows: Sequence[Row[Any]], more: bool, total: int) -> Page:
     token = ""
     if more:
-        last = _last(rows)
-        token = request.page_tokens.encode((orjson.dumps(last.value).decode(), last.position), request.query)
+        last = _last(rows, request.listing)
+        token = request.page_tokens.encode((orjson.dumps(last.value).decode(), last.tie), request.query)
     return Page(rows, token, total)
 
 
-def _last(rows: Sequence[Row[Any]]) -> Last:
-    return Last(rows[-1].position, rows[-1].sort_value)
+def _last(rows: Sequence[Row[Any]], listing: Listing) -> Last:
+    row = rows[-1]
+    return Last(row.position if listing.sort is None else row.id, row.sort_value)
 
 
 def _walk(directory: Directory, access: Access, query: str) -> Walk | None:
@@ -189,25 +190,24 @@ def _read_rows(
 def _read_token(page_tokens: PageTokens, token: str, query: str, sort: SortKey | None) -> Last | None:
     if not token:
         return None
-    value, (position,) = read_token(page_tokens, token, query, sort)
-    return Last(position, value)
+    value, (tie,) = read_token(page_tokens, token, query, sort, types=(int if sort is None else str,))
+    return Last(tie, value)
 
 
 def read_token(
-    page_tokens: PageTokens, token: str, query: str, sort: SortKey | None, *, numbers: int = 1
-) -> tuple[Any, list[int]]:
-    """Return the place that a page token names: what was sorted by, and numbers after it.
+    page_tokens: PageTokens, token: str, query: str, sort: SortKey | None, *, types: Sequence[type[str] | type[int]]
+) -> tuple[Any, list[int | str]]:
+    """Return the place that a page token names: what was sorted by, and after it values of `types`.
 
     What was forged never reaches the database. Raises InvalidPageToken, ExpiredPageToken.
     """
-    text, *rest = page_tokens.decode(token, query, types=(str, *(int,) * numbers))
+    text, *places = page_tokens.decode(token, query, types=(str, *types))
     with contextlib.suppress(orjson.JSONDecodeError):
         value = orjson.loads(str(text))
         if value is not None and sort is not None and sort.kind is bool:
             value = bool(value)
         fits = value is None or (sort is not None and type(value) is sort.kind and _storable(value))
-        places = [number for number in rest if isinstance(number, int) and _storable(number)]
-        if fits and len(places) == numbers:
+        if fits and all(map(_storable, places)):
             return value, places
     raise InvalidPageToken
 

@@ -45,6 +45,9 @@ _ORDERING = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _TRUE, _FALSE = "(1 = 1)", "(1 = 0)"
 _MANAGER = (ENTERPRISE_USER_URN, "manager")
 
+SORTED_CHARACTERS = 256
+"""Characters of a text that count when it is sorted by; a page token carries them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -94,8 +97,9 @@ def compile_member_filter(term: Filter, scope: Scope) -> Condition:
 def compile_sort(path: AttributePath, resource_type: ResourceType, scope: Scope) -> SortKey:
     """Return the sort key of an attribute path (RFC 7644 §3.4.2.3).
 
-    Of a multi-valued attribute the primary value decides, else the first. Undeclared attributes are ordered as
-    case-folded text. Raises InvalidFilter for a path that cannot be filtered.
+    Of a multi-valued attribute the primary value decides, else the first. Text is ordered by its first
+    `SORTED_CHARACTERS`. Undeclared numbers are ordered as such, and come before undeclared text, without case. Raises
+    InvalidFilter for a path that cannot be filtered.
     """
     target = filter_target(resource_type, path)
     compiler = _Compiler(resource_type, scope)
@@ -478,10 +482,10 @@ class _Compiler:
     def _exists(joins: list[str], condition: str) -> str:
         return f"EXISTS (SELECT 1 FROM {' CROSS JOIN '.join(_sources(joins))} WHERE {_conditions(joins, condition)})"
 
-    def _nodes(self, start: str, keys: tuple[str, ...]) -> tuple[list[str], str]:
+    def _nodes(self, start: str, keys: tuple[str, ...], elements: list[str] | None = None) -> tuple[list[str], str]:
         """Return the joins that lead from an object to what is found under the keys, and the alias of what is found.
 
-        Joins come in pairs of a source and the condition on it.
+        Joins come in pairs of a source and the condition on it. `elements` gains the alias of what each key leads to.
         """
         joins: list[str] = []
         node = start
@@ -491,6 +495,8 @@ class _Compiler:
                 node = self._as_object(value, arrays=False, scalars=False)
             value = self._member(joins, node, key)
             value = self._elements(joins, value)
+            if elements is not None:
+                elements.append(value)
         return joins, value
 
     def _member(self, joins: list[str], node: str, key: str) -> str:
@@ -520,7 +526,7 @@ class _Compiler:
                 f"CASE jsonb_typeof({value}.value) WHEN 'array' THEN {value}.value WHEN 'null' THEN jsonb_build_array()"
                 f" ELSE jsonb_build_array({value}.value) END"
             )
-            joins += [f"LATERAL jsonb_array_elements({wrapped}) AS {name}(value)", _TRUE]
+            joins += [f"LATERAL jsonb_array_elements({wrapped}) WITH ORDINALITY AS {name}(value, n)", _TRUE]
         return name
 
     def _as_object(self, value: str, *, arrays: bool, scalars: bool = True) -> str:
@@ -590,13 +596,7 @@ class _Compiler:
     def sort_key(self, target: Target) -> str:
         definition, keys = target.definition, target.keys
         if definition is None:
-            joins, value = self._nodes(f"{self.table}.document", keys)
-            joins, leaf = self._leaf(joins, value)
-            text = f"CAST({leaf}.value AS TEXT)" if self.on_sqlite else f"({leaf}.value #>> '{{}}')"
-            return (
-                f"(SELECT min({self._collated(self._folded(text))}) FROM {' CROSS JOIN '.join(_sources(joins))}"
-                f" WHERE {_conditions(joins, self._is_simple(leaf))})"
-            )
+            return self._first_undeclared(keys)
         if self._is_multi_valued(target):
             return self._first_element(keys, definition)
         operand = self._operand(keys, definition)
@@ -605,12 +605,62 @@ class _Compiler:
         return operand.sql
 
     def _sorted_text(self, operand: _Operand, definition: Attribute) -> str:
-        if definition.case_exact:
-            return self._collated(operand.sql)
-        return operand.folded or self._collated(self._folded(operand.sql))
+        return self._sortable(operand.sql if definition.case_exact else operand.folded or self._folded(operand.sql))
 
-    def _collated(self, sql: str) -> str:
-        return sql if self.on_sqlite else f'({sql} COLLATE "C")'
+    def _sortable(self, text: str) -> str:
+        beginning = f"substr({text}, 1, {SORTED_CHARACTERS})"
+        return beginning if self.on_sqlite else f'({beginning} COLLATE "C")'
+
+    def _first_undeclared(self, keys: tuple[str, ...]) -> str:
+        elements: list[str] = []
+        joins, value = self._nodes(f"{self.table}.document", keys, elements)
+        joins, leaf = self._leaf(joins, value)
+        order = ", ".join(f"{self._is_primary(element)} DESC, {self._place(element)}" for element in elements)
+        return (
+            f"(SELECT {self._sorted_undeclared(leaf)} FROM {' CROSS JOIN '.join(_sources(joins))}"
+            f" WHERE {_conditions(joins, self._is_simple(leaf))} ORDER BY {order} LIMIT 1)"
+        )
+
+    def _is_primary(self, element: str) -> str:
+        if self.on_sqlite:
+            flag = f"json_type({element}.value, '$.primary')"
+            return f"CASE {element}.type WHEN 'object' THEN COALESCE({flag} = 'true', 0) ELSE 0 END"
+        return f"COALESCE(({element}.value -> 'primary') = CAST('true' AS jsonb), FALSE)"
+
+    def _place(self, element: str) -> str:
+        return f"{element}.key" if self.on_sqlite else f"{element}.n"
+
+    def _sorted_undeclared(self, leaf: str) -> str:
+        """Return text that is ordered as the simple values are: numbers, then everything else as text.
+
+        Of a number the text is its sign, how many digits stand before the point, and the digits; where the number is
+        negative all of it runs backwards.
+        """
+        if self.on_sqlite:
+            is_number, number = f"{leaf}.type IN ('integer', 'real')", f"{leaf}.value"
+            fixed = (
+                f"CASE typeof({number}) WHEN 'integer' THEN CAST({number} AS TEXT) || '.000000000000000'"
+                f" ELSE printf('%.15f', {number}) END"
+            )
+            digits = f"ltrim({fixed}, '-')"
+            length = "printf('%03d', {})"
+            backwards = digits
+            for digit, letter in zip("0123456789", "jihgfedcba", strict=True):
+                backwards = f"replace({backwards}, '{digit}', '{letter}')"
+            text = f"CASE {leaf}.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE {leaf}.value END"
+        else:
+            is_number, text = f"jsonb_typeof({leaf}.value) = 'number'", f"({leaf}.value #>> '{{}}')"
+            number = f"CAST({text} AS numeric)"
+            digits = f"CAST(abs(round({number}, 15)) AS TEXT)"
+            length = "lpad(CAST({} AS TEXT), 3, '0')"
+            backwards = f"translate({digits}, '0123456789', 'jihgfedcba')"
+        before_point = f"{'instr' if self.on_sqlite else 'strpos'}({digits}, '.')"
+        sorted_text = (
+            f"CASE WHEN NOT ({is_number}) THEN '1' || substr({self._folded(text)}, 1, {SORTED_CHARACTERS})"
+            f" WHEN {number} < 0 THEN '00' || {length.format(f'999 - {before_point}')} || {backwards}"
+            f" ELSE '01' || {length.format(before_point)} || {digits} END"
+        )
+        return sorted_text if self.on_sqlite else f'({sorted_text} COLLATE "C")'
 
     def _first_element(self, keys: tuple[str, ...], definition: Attribute) -> str:
         if keys == ("schemas",):

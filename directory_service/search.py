@@ -62,8 +62,9 @@ async def search_resources(
     query = "\n".join((access.connection_id, "*", request.filter, request.sort_by, str(int(descending))))
     after: MergedLast | None = None
     if request.page_token:
-        value, (kind, position) = read_token(directory.page_tokens, request.page_token, query, sort, numbers=2)
-        after = MergedLast(kind, position, value)
+        types = (int, int if sort is None else str)
+        value, (kind, tie) = read_token(directory.page_tokens, request.page_token, query, sort, types=types)
+        after = MergedLast(int(kind), tie, value)
     limit = 0 if request.count_only else page_limit(request.page_size)
 
     def unit(tx: Transaction) -> pb.SearchResourcesResponse:
@@ -78,7 +79,8 @@ async def search_resources(
         if len(found) > limit > 0:
             found = found[:limit]
             last = found[-1]
-            key = (orjson.dumps(last.sort_value).decode(), last.kind, last.row.position)
+            tie = last.row.position if sort is None else last.row.id
+            key = (orjson.dumps(last.sort_value).decode(), last.kind, tie)
             token = directory.page_tokens.encode(key, query)
         return pb.SearchResourcesResponse(
             resources=_resources(tx, access.connection_id, found, request),
@@ -104,7 +106,7 @@ def _concatenated(
         if after is not None:
             if kind < after.kind:
                 continue
-            last = Last(after.position) if kind == after.kind else None
+            last = Last(after.tie) if kind == after.kind else None
             total = count_rows(tx, connection_id, listing, after=last)
         rows = list_rows(tx, connection_id, listing, after=last, skip=min(skip, total), limit=limit - len(found))
         found += [_Found(kind, row, None) for row in rows]

@@ -17,7 +17,7 @@ class Listing:
     """Which rows of a table a page is taken from, and in which order.
 
     Without `sort` the order is that of creation. Rows without a value to sort by come last when ascending and first
-    when descending (RFC 7644 §3.4.2.3); rows with equal values keep the order of creation.
+    when descending (RFC 7644 §3.4.2.3); rows with equal values are ordered by id.
     """
 
     table: str
@@ -31,14 +31,15 @@ class Listing:
 class Last:
     """The place of the last row of a page."""
 
-    position: int
+    tie: int | str
+    """Its place among rows with the same value: its id, and without a sort key its position."""
     value: Any = None
     """What the row was sorted by."""
 
 
 def count_rows(tx: Transaction, connection_id: str, listing: Listing, *, after: Last | None = None) -> int:
     """Count the rows of a connection that satisfy the condition, all or those after a place."""
-    where, parameters = _where(connection_id, listing, after)
+    where, parameters = _where(tx, connection_id, listing, after)
     return int(tx.execute(_plain(f"SELECT count(*) FROM {listing.table} WHERE {where}"), parameters).scalar_one())
 
 
@@ -46,8 +47,8 @@ def list_rows(
     tx: Transaction, connection_id: str, listing: Listing, *, after: Last | None, skip: int, limit: int
 ) -> Sequence[Row[Any]]:
     """Return up to `limit` rows after a place, having passed over `skip`; the last column is what they sort by."""
-    where, parameters = _where(connection_id, listing, after)
-    order, key = f"{listing.table}.position", _sort_key(listing)
+    where, parameters = _where(tx, connection_id, listing, after)
+    order, key = _tie(tx, listing), _sort_key(listing)
     if listing.sort is not None:
         parameters |= {f"sort_{name}": value for name, value in listing.sort.parameters.items()}
         direction = "DESC" if listing.descending else "ASC"
@@ -84,7 +85,7 @@ class MergedLast:
     """The place of the last row of a page of two tables."""
 
     kind: int
-    position: int
+    tie: int | str
     value: Any = None
 
 
@@ -99,16 +100,17 @@ def list_merged(
 ) -> Sequence[Row[Any]]:
     """Return (kind, position, sort_value) of up to `limit` rows of several sorted listings, merged.
 
-    Rows with equal values are ordered by kind, which the listings come with, then by creation.
+    Rows with equal values are ordered by id. `kind` is what the listings come with.
     """
     parameters: dict[str, Any] = {"limit": limit, "skip": skip}
     parts: list[str] = []
     for kind, listing in listings:
-        where, values = _where(connection_id, listing, None)
+        where, values = _where(tx, connection_id, listing, None)
         assert listing.sort is not None
         values |= {f"sort_{name}": value for name, value in listing.sort.parameters.items()}
         part = (
-            f"SELECT {kind} AS kind, {listing.table}.position AS position, {_sort_key(listing)} AS sort_value"
+            f"SELECT {kind} AS kind, {listing.table}.position AS position, {_tie(tx, listing)} AS tie,"
+            f" {_sort_key(listing)} AS sort_value"
             f" FROM {listing.table} WHERE {where}"
         )
         for name, value in values.items():  # each part has parameters of its own
@@ -116,20 +118,21 @@ def list_merged(
             parameters[f"{listing.table}_{name}"] = value
         parts.append(part)
     _, first = listings[0]
-    key = "sort_value"
-    if tx.dialect == "postgresql" and first.sort is not None and first.sort.kind is str:
-        key = 'sort_value COLLATE "C"'
+    key, tie = "sort_value", "tie"
+    if tx.dialect == "postgresql":
+        tie = 'tie COLLATE "C"'
+        if first.sort is not None and first.sort.kind is str:
+            key = 'sort_value COLLATE "C"'
     condition = "1 = 1"
     if after is not None:
-        parameters |= {"after_kind": after.kind, "after_position": after.position}
+        parameters["after_tie"] = after.tie
         if after.value is not None:
             parameters["after_value"] = after.value
-        beyond = "(kind > :after_kind OR (kind = :after_kind AND position > :after_position))"
-        condition = _after_value(key, beyond, after.value, first.descending)
+        condition = _after(key, tie, after.value, first.descending)
     direction = "DESC" if first.descending else "ASC"
     statement = _plain(
         f"SELECT kind, position, sort_value FROM ({' UNION ALL '.join(parts)}) AS found WHERE {condition}"
-        f" ORDER BY CASE WHEN sort_value IS NULL THEN 1 ELSE 0 END {direction}, {key} {direction}, kind, position"
+        f" ORDER BY CASE WHEN sort_value IS NULL THEN 1 ELSE 0 END {direction}, {key} {direction}, {tie}"
         " LIMIT :limit OFFSET :skip"
     )
     return tx.execute(statement, parameters).all()
@@ -151,7 +154,14 @@ def _sort_key(listing: Listing) -> str:
     return "NULL" if listing.sort is None else listing.sort.sql.replace(":f", ":sort_f")
 
 
-def _where(connection_id: str, listing: Listing, after: Last | None) -> tuple[str, dict[str, Any]]:
+def _tie(tx: Transaction, listing: Listing) -> str:
+    """Return what orders rows with equal values."""
+    if listing.sort is None:
+        return f"{listing.table}.position"
+    return f"{listing.table}.id" if tx.dialect == "sqlite" else f'({listing.table}.id COLLATE "C")'
+
+
+def _where(tx: Transaction, connection_id: str, listing: Listing, after: Last | None) -> tuple[str, dict[str, Any]]:
     where = f"{listing.table}.connection_id = :connection_id"
     parameters: dict[str, Any] = {"connection_id": connection_id}
     if listing.condition is not None:
@@ -159,27 +169,23 @@ def _where(connection_id: str, listing: Listing, after: Last | None) -> tuple[st
         parameters |= listing.condition.parameters
     if after is None:
         return where, parameters
-    parameters["after_position"] = after.position
+    parameters["after_tie"] = after.tie
     if listing.sort is None:
-        return f"{where} AND {listing.table}.position > :after_position", parameters
+        return f"{where} AND {_tie(tx, listing)} > :after_tie", parameters
     parameters |= {f"sort_{name}": value for name, value in listing.sort.parameters.items()}
     if after.value is not None:
         parameters["after_value"] = after.value
-    beyond = _after(_sort_key(listing), f"{listing.table}.position", after, listing.descending)
+    beyond = _after(_sort_key(listing), _tie(tx, listing), after.value, listing.descending)
     return f"{where} AND ({beyond})", parameters
 
 
-def _after(key: str, position: str, after: Last, descending: bool) -> str:
-    return _after_value(key, f"{position} > :after_position", after.value, descending)
-
-
-def _after_value(key: str, beyond_among_alike: str, value: Any, descending: bool) -> str:
+def _after(key: str, tie: str, value: Any, descending: bool) -> str:
     """Return the condition on what comes after a value, or after a place among those that have the same value."""
     if value is None:
-        alike = f"{key} IS NULL AND {beyond_among_alike}"
+        alike = f"{key} IS NULL AND {tie} > :after_tie"
         return f"({alike}) OR {key} IS NOT NULL" if descending else alike
     beyond = f"{key} {'<' if descending else '>'} :after_value"
-    alike = f"{key} = :after_value AND {beyond_among_alike}"
+    alike = f"{key} = :after_value AND {tie} > :after_tie"
     return f"{beyond} OR ({alike})" if descending else f"{beyond} OR ({alike}) OR {key} IS NULL"
 
 

@@ -1,6 +1,7 @@
 """Lists of users and groups over gRPC: filters, sorts, pages (AIP-132, AIP-158, RFC 7644 §3.4.2)."""
 
 import base64
+import json
 import time
 from pathlib import Path
 
@@ -125,16 +126,18 @@ async def test_a_forged_page_token_is_refused(world: World, connected: Connected
         pb.ListUsersRequest(page_token=token, filter="title pr"),
         pb.ListUsersRequest(page_token=token, sort_by="title"),
         pb.ListUsersRequest(page_token=base64.urlsafe_b64encode(b"[1]").decode()),
-        pb.ListUsersRequest(page_token=signed.encode(("5", 1), query), sort_by="title"),
-        pb.ListUsersRequest(page_token=signed.encode(("{", 1), query), sort_by="title"),
-        pb.ListUsersRequest(page_token=signed.encode(('"\\u0000"', 1), query), sort_by="title"),
-        pb.ListUsersRequest(page_token=signed.encode(("null", 2**63), query), sort_by="title"),
-        pb.ListUsersRequest(page_token=another.encode(('"t0"', 0), query), sort_by="title"),
-        pb.ListUsersRequest(page_token=encode_page_token(('"t0"', 0), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(("5", "i"), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(("{", "i"), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(('"\\u0000"', "i"), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(("null", "\0"), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(("null", 1), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=signed.encode(("null", 2**63), f"{connected.id}\nUser\n\n\n0")),
+        pb.ListUsersRequest(page_token=another.encode(('"t0"', ""), query), sort_by="title"),
+        pb.ListUsersRequest(page_token=encode_page_token(('"t0"', ""), query), sort_by="title"),
     ):
         failure = await scim.refused("ListUsers", request)
         assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PAGE_TOKEN")
-    good = pb.ListUsersRequest(page_token=signed.encode(('"t0"', 0), query), sort_by="title")
+    good = pb.ListUsersRequest(page_token=signed.encode(('"t0"', ""), query), sort_by="title")
     assert len((await scim.call("ListUsers", good)).users) == 3
 
 
@@ -210,3 +213,70 @@ async def test_an_unknown_connection_has_no_list(world: World) -> None:
     """Wiring: "an unknown workspace or connection [...] giving CONNECTION_NOT_FOUND"."""
     failure = await world.admin.refused("ListUsers", pb.ListUsersRequest(connection_id="nowhere"))
     assert failure.reason == "CONNECTION_NOT_FOUND"
+
+
+async def test_equal_values_are_ordered_by_id_either_way(connected: Connected) -> None:
+    """RFC 7644 §3.4.2.3: "sortBy" gives an order, which has to be one; those it does not tell apart are told by id."""
+    scim = connected.scim
+    tied = sorted([(await scim.create(f"u{n}", title="same")).id for n in range(12)])
+    bare = sorted([(await scim.create(f"v{n}")).id for n in range(4)])
+    for order, expected in ((pb.SORT_ORDER_ASCENDING, tied + bare), (pb.SORT_ORDER_DESCENDING, bare + tied)):
+        request = pb.ListUsersRequest(sort_by="title", sort_order=order)
+        assert [user.id for user in (await scim.call("ListUsers", request)).users] == expected
+        walked: list[str] = []
+        token = ""
+        while len(walked) < len(expected):
+            page = await scim.call(
+                "ListUsers", pb.ListUsersRequest(sort_by="title", sort_order=order, page_size=3, page_token=token)
+            )
+            walked += [user.id for user in page.users]
+            token = page.next_page_token
+        assert walked == expected
+
+
+async def test_undeclared_values_are_ordered_as_what_they_are(connected: Connected) -> None:
+    """RFC 7644 §3.4.2.3: "the attribute whose value SHALL be used to order the returned responses", a number as one;
+    of several values "the value of the primary attribute …, if any, or else the first value in the list".
+    """
+    scim, urn = connected.scim, "urn:acme:x"
+    values = [10, 9, -1, 2.5, -1.5, -10, 100, 0, 10.25, 1e22, -(2**63), 2**63 - 1, 0.001, "abc", "ABD", "9", False]
+    in_order = [-(2**63), -10, -1.5, -1, 0, 0.001, 2.5, 9, 10, 10.25, 100, 2**63 - 1, 1e22, "9", "abc", "ABD", False]
+    listed = [
+        *((f"{value!r}", value) for value in values),
+        ("a list", [50, 1]),
+        ("a primary", [{"value": 1}, {"value": 60, "primary": True}]),
+        ("an object", {"value": 70}),
+        ("nothing", None),
+    ]
+    expected = [f"{value!r}" for value in in_order]
+    expected[expected.index("100") : expected.index("100")] = ["a list", "a primary", "an object"]
+    for name, value in listed:
+        await scim.create(name, **({} if value is None else {"extensions": {urn: json.dumps({"rank": value})}}))
+    assert await scim.find(sort_by=f"{urn}:rank") == [*expected, "nothing"]
+    descending = await scim.find(sort_by=f"{urn}:RANK", sort_order=pb.SORT_ORDER_DESCENDING)
+    assert descending == ["nothing", *reversed(expected)]
+    walked: list[str] = []
+    token = ""
+    while not walked or token:
+        request = pb.ListUsersRequest(sort_by=f"{urn}:rank", page_size=2, page_token=token)
+        page = await scim.call("ListUsers", request)
+        walked += [user.user_name for user in page.users]
+        token = page.next_page_token
+    assert walked == [*expected, "nothing"]
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f600", '"', "\u0001"])
+async def test_a_page_token_is_good_however_long_the_values_are(connected: Connected, letter: str) -> None:
+    """RFC 9865 §2: `nextCursor` leads to the next page, be the value that was sorted by longer than any URL."""
+    scim = connected.scim
+    names = [f"u{n}" for n in range(4)]
+    for name in names:
+        await scim.create(name, title=name + letter * 3000)
+    walked: list[str] = []
+    token = ""
+    while not walked or token:
+        page = await scim.call("ListUsers", pb.ListUsersRequest(sort_by="title", page_size=1, page_token=token))
+        walked += [user.user_name for user in page.users]
+        token = page.next_page_token
+        assert len(token) < 4096
+    assert walked == names

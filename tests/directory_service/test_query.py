@@ -380,15 +380,17 @@ def test_pages_of_a_sorted_list_are_the_sorted_list(
         assert len(whole) == len(rows["users"])
         missing = [row.sort_value is None for row in whole]
         assert missing == sorted(missing, reverse=descending)
-        present = [(row.sort_value, row.position) for row in whole if row.sort_value is not None]
-        assert present == sorted(present, key=lambda pair: pair[1]) or [value for value, _ in present] == sorted(
-            (value for value, _ in present), reverse=descending
+        assert [row.id for row in whole if row.sort_value is None] == sorted(
+            row.id for row in whole if row.sort_value is None
         )
+        present = [(row.sort_value, row.id) for row in whole if row.sort_value is not None]
+        by_id = sorted(present, key=lambda pair: pair[1])
+        assert present == sorted(by_id, key=lambda pair: pair[0], reverse=descending)
         paged: list[str] = []
         after = None
         while page := list_rows(tx, "c", listing, after=after, skip=0, limit=1):
             paged += [row.id for row in page]
-            after = Last(page[-1].position, page[-1].sort_value)
+            after = Last(page[-1].id, page[-1].sort_value)
         assert paged == [row.id for row in whole]
         transaction.rollback()
 
