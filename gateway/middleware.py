@@ -8,6 +8,7 @@ wrong method, a body that is refused) is held back until the directory has been 
 import asyncio
 import ipaddress
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ SCIM_JSON = "application/scim+json"
 
 CHECK_SECONDS = 2.0
 """How long the directory may take at least to say whether a token is good."""
+
+_OTHER_VERSION = re.compile(r"/scim/v(?!2/)[0-9]+/")
 
 logger = logging.getLogger("gateway")
 
@@ -193,7 +196,13 @@ async def handle_http_error(
         405: f"{request.method[:32]} is not allowed here",
     }
     detail = details.get(status) or error.description or error.title or "bad request"
-    answer_refusal(request.exchange, response, Refusal(status, detail, headers=headers))
+    if status == 404 and _OTHER_VERSION.match(request.path):
+        refusal = Refusal(
+            400, "this version of SCIM is not supported: there is v2 only", "invalidVers"
+        )  # RFC 7644 §3.13
+    else:
+        refusal = Refusal(status, detail, headers=headers)
+    answer_refusal(request.exchange, response, refusal)
 
 
 async def handle_unexpected(

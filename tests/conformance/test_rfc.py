@@ -176,11 +176,17 @@ def test_bodies_are_json_in_utf_8(client: Client) -> None:
 
 
 def test_the_version_of_the_protocol_is_in_the_base_url(client: Client) -> None:
-    """RFC 7644 §3.13: a base URL MAY have a version identifier, "v2" for this protocol."""
+    """RFC 7644 §3.13: "service providers MUST perform the operation using the desired version or reject the request",
+    by §3.12 with `invalidVers`: "The specified SCIM protocol version is not supported".
+    """
     user = client.create()
     assert f"/scim/v2/{client.connection}/" in user["meta"]["location"]
-    for version in ("v1", "v3", "V2"):
-        assert client.send("GET", f"/scim/{version}/{client.connection}/Users")[0] in (401, 404)
+    for version in ("v1", "v3", "v20"):
+        path = f"/scim/{version}/{client.connection}/Users"
+        status, _, body = client.send("GET", path)
+        assert (status, body["scimType"]) == (400, "invalidVers")
+        assert client.send("GET", path, authorization="")[0] == 401, "nothing is told to a stranger"
+    assert client.send("GET", f"/scim/V2/{client.connection}/Users")[0] == 404
 
 
 def test_one_tenant_does_not_see_another(server: InProcess) -> None:
