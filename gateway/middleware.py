@@ -197,9 +197,8 @@ async def handle_http_error(
     }
     detail = details.get(status) or error.description or error.title or "bad request"
     if status == 404 and _OTHER_VERSION.match(request.path):
-        refusal = Refusal(
-            400, "this version of SCIM is not supported: there is v2 only", "invalidVers"
-        )  # RFC 7644 §3.13
+        # RFC 7644 §3.13: what is asked for in another version is not done in this one.
+        refusal = Refusal(400, "this version of SCIM is not supported: there is v2 only", "invalidVers")
     else:
         refusal = Refusal(status, detail, headers=headers)
     answer_refusal(request.exchange, response, refusal)
