@@ -8,6 +8,8 @@ What holds, and by what:
   below it is covered; the next one is applied; a gap is repaired from the directory at once, never waited for.
 - **One replica works a partition**, the holder of its lease; replicas share the partitions evenly. A lease that was
   lost in a pause does no harm: inbox and versions are checked inside the transaction.
+- **A producer may be newer.** Of an event of a kind that is not known here, the state after it is read from the
+  directory, as after a gap; fields that are not known are passed over.
 - **Poison stops nobody else.** An event that cannot be applied becomes a dead letter and its aggregate is parked; later
   events of that aggregate queue behind it, in order. A database that is away is no poison: that is waited out.
 
@@ -170,18 +172,23 @@ class _Undecodable(Exception):
     """An event whose headers or payload cannot be read, or whose type is unknown."""
 
 
+class _UnknownKind(_Undecodable):
+    """An event of a type that is unknown: perhaps a newer producer's."""
+
+
 class _Behind(Exception):
     """The directory answered a repair with a state older than the event."""
 
 
 @dataclass(slots=True)
 class _Delivery:
-    """A message with what could be read of it; `problem` says what could not."""
+    """A message with what could be read of it; `problem` says what could not, `is_unknown` that its type is unknown."""
 
     message: Msg
     event: Event
     payload: bytes
     problem: str = ""
+    is_unknown: bool = False
 
 
 class Consumer:
@@ -391,12 +398,12 @@ class Consumer:
         try:
             return _Delivery(message, self._decode(event, message.data), message.data)
         except _Undecodable as error:
-            return _Delivery(message, event, message.data, str(error))
+            return _Delivery(message, event, message.data, str(error), isinstance(error, _UnknownKind))
 
     def _decode(self, event: Event, payload: bytes) -> Event:
         entry = self._handlers.get(event.type)
         if entry is None:
-            raise _Undecodable(f"unknown event type {event.type!r}"[:_LONGEST_ERROR])
+            raise _UnknownKind(f"unknown event type {event.type!r}"[:_LONGEST_ERROR])
         try:
             message = entry[0].FromString(payload)
         except DecodeError as error:
@@ -471,7 +478,7 @@ class Consumer:
         """Apply one delivery, whatever it takes; say whether it was settled (False: `going` said to leave it)."""
         event = delivery.event
         attempts, backoff = 0, _FIRST_BACKOFF
-        problem = delivery.problem
+        problem = "" if delivery.is_unknown else delivery.problem
         while True:
             try:
                 if problem:
@@ -496,7 +503,7 @@ class Consumer:
                     attempts += 1
                     self.counters["retries"] += 1
                     if attempts >= self._attempts:
-                        problem = describe(error)
+                        problem = delivery.problem or describe(error)
                         _log.error(
                             "event %s (%s) is poison after %d attempts", event.id, event.type, attempts, exc_info=error
                         )
@@ -527,7 +534,7 @@ class Consumer:
                 return "again"
             self._store.add_dead_letter(tx, delivery, QUEUED, "", 0, now)
             return "queued"
-        if event.version != last + 1:
+        if delivery.is_unknown or event.version != last + 1:
             return "gap"
         self._apply_next(tx, event, now)
         return "applied"
@@ -544,9 +551,10 @@ class Consumer:
 
     async def _repair_gap(self, event: Event) -> None:
         self.counters["gaps"] += 1
+        what = "a gap before" if event.type in self._handlers else "an event of an unknown kind as"
         _log.warning(
-            "%s %s has a gap before version %d: repairing from the directory",
-            event.aggregate_kind, event.aggregate_id, event.version,
+            "%s %s has %s version %d: repairing from the directory",
+            event.aggregate_kind, event.aggregate_id, what, event.version,
             extra={"event_id": event.id, "connection_id": event.connection_id},
         )  # fmt: skip
         unit = await self._repair(event)
@@ -556,6 +564,8 @@ class Consumer:
         """Bring an aggregate to the directory's state and settle the event; name the counters of what was done."""
         key = (event.aggregate_kind, event.aggregate_id)
         last, deleted = self._store.version(tx, event)
+        if event.type not in self._handlers and unit.deleted and not last:
+            raise _UnknownKind(f"unknown event type {event.type!r}, of a resource that nobody knows"[:_LONGEST_ERROR])
         now = _now()
         done: list[str] = []
         if not deleted and unit.version > last:
@@ -568,7 +578,7 @@ class Consumer:
             return done
         if deleted or event.version <= last:
             self._store.save(tx, [self._store.inbox_row(event, REPAIRED, now)], {}, now)
-        elif event.version == last + 1:
+        elif event.version == last + 1 and event.type in self._handlers:
             self._apply_next(tx, event, now)
             done.append("applied")
         else:
@@ -664,8 +674,13 @@ class Consumer:
         return settled
 
     async def _retry_one(self, row: sa.Row[Any]) -> None:
-        event = self._decode(self._event_of(row), row.payload)
-        outcome = await self._db.write(lambda tx: self._apply_dead_letter(tx, row, event))
+        event = self._event_of(row)
+        try:
+            event = self._decode(event, row.payload)
+        except _UnknownKind:
+            outcome = "gap"
+        else:
+            outcome = await self._db.write(lambda tx: self._apply_dead_letter(tx, row, event))
         if outcome == "gap":
             unit = await self._repair(event)
 

@@ -351,6 +351,96 @@ async def test_a_gap_is_repaired_from_the_directory_and_later_events_go_on(world
     assert {row.disposition for row in await sink.rows(Inbox)} == {"REPAIRED", "COVERED", "APPLIED"}
 
 
+async def test_a_newer_directory_may_send_kinds_and_fields_that_are_not_known_yet(world, nats_server) -> None:
+    """The rule of upgrades: "old and new event schema run together"; nobody's events wait for the upgrade."""
+    source, sink, _ = world
+    connection = new_id()
+    user = await source.create(connection)
+    for number in (2, 3, 4):
+        await source.update(connection, user, f"{number}@example.com")
+    unknown_field = b"\x82\xf1\x04\x03new"  # field 10000, of three bytes
+
+    def renew(tx) -> None:
+        # Versions 2 and 4 are of a kind that a later release brings, version 3 has a field of that release.
+        kinds = OUTBOX.c.version.in_((2, 4))
+        tx.execute(
+            sa.update(OUTBOX).where(kinds).values(type="rollcall.directory.v1.UserPromoted", payload=b"\x0a\x00")
+        )
+        (payload,) = tx.execute(sa.select(OUTBOX.c.payload).where(OUTBOX.c.version == 3)).one()
+        tx.execute(sa.update(OUTBOX).where(OUTBOX.c.version == 3).values(payload=payload + unknown_field))
+
+    await source.db.write(renew)
+    consumer = sink.consumer(nats_server.url)
+    async with running(make_relay(source.db, nats_server.url)), running(consumer):
+
+        async def arrived() -> bool:
+            return len(await sink.rows(Inbox)) == 4
+
+        await eventually(arrived)
+        await source.update(connection, user, "5@example.com")
+
+        async def arrived_five() -> bool:
+            return await sink.users() == {user: ("5@example.com", 5)}
+
+        await eventually(arrived_five)
+    assert await sink.rows(DeadLetter) == []
+    assert consumer.counters["gaps"] == 1
+    # Version 2 was read from the directory, which had version 4 by then.
+    assert [(row.version, row.repair) for row in await sink.log()] == [(1, False), (4, True), (5, False)]
+
+
+async def test_an_older_directory_may_leave_out_what_it_does_not_know(world, nats_server) -> None:
+    """As above: a message without the optional headers and without a field is applied as its defaults say."""
+    source, sink, _ = world
+    connection, user = new_id(), new_id()
+    subject = f"directory.v1.{outbox.partition_of(connection)}.MDM.user.created.{connection}.{user}"
+    headers = {
+        "ce-id": new_id(), "ce-type": "rollcall.directory.v1.UserCreated", "ce-subject": f"user/{user}",
+        "rollcall-version": "1", "rollcall-sequence": "1",
+    }  # fmt: skip
+    consumer = sink.consumer(nats_server.url)
+    async with running(make_relay(source.db, nats_server.url)), running(consumer):
+        await eventually(lambda: len(consumer.partitions) == 16)
+        client = await nats.connect(nats_server.url)
+        await client.jetstream().publish(subject, b"", headers=headers)
+        await client.close()
+
+        async def arrived() -> bool:
+            return await sink.users() == {user: ("", 0)}
+
+        await eventually(arrived)
+    assert await sink.rows(DeadLetter) == []
+
+
+async def test_a_dead_letter_of_an_unknown_kind_can_be_retried_once_the_directory_knows_it(world, nats_server) -> None:
+    """DELIVERY.md: "`rollcall deadletter list|show|retry|discard`"; a kind is known to the directory at least."""
+    source, sink, _ = world
+    connection, user = new_id(), new_id()
+    subject = f"directory.v1.{outbox.partition_of(connection)}.MDM.user.promoted.{connection}.{user}"
+    headers = {
+        "ce-id": new_id(), "ce-type": "rollcall.directory.v1.UserPromoted", "ce-subject": f"user/{user}",
+        "rollcall-version": "1", "rollcall-sequence": "1",
+    }  # fmt: skip
+    consumer = sink.consumer(nats_server.url)
+    async with running(make_relay(source.db, nats_server.url)), running(consumer):
+        await eventually(lambda: len(consumer.partitions) == 16)
+        client = await nats.connect(nats_server.url)
+        await client.jetstream().publish(subject, b"", headers=headers)
+        await client.close()
+
+        async def parked() -> bool:
+            return len(await sink.rows(DeadLetter)) == 1
+
+        await eventually(parked)
+        (letter,) = await sink.rows(DeadLetter)
+        with pytest.raises(StillPoison):
+            await consumer.retry_dead_letter(letter.id)
+        await source.create(connection, user_id=user)
+        await consumer.retry_dead_letter(letter.id)
+    assert await sink.users() == {user: ("a@example.com", 1)}
+    assert await sink.rows(DeadLetter) == []
+
+
 async def test_a_gap_waits_for_a_directory_that_is_away(world, nats_server) -> None:
     """A directory that does not answer is no poison: the repair is tried until it does."""
     source, sink, _ = world
