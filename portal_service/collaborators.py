@@ -121,6 +121,23 @@ def decide_roles(tx: Transaction, event: Event, rules: AnyRow, user_ids: Iterabl
             _give_role(Occasion(tx, event, rules, account.user_id, account.user_name), account, choice)
 
 
+def evident_choice(tx: Transaction, account: AnyRow) -> Choice | None:
+    """Returns the role that a collaborator was given last, as the effects tell; None: they tell nothing."""
+    shown = repository.last_role(tx, account.workspace_id, account.id)
+    if shown is None:
+        return None
+    role, source = shown
+    return Choice(Role.Value(f"ROLE_{role}"), RoleSource.Value(f"ROLE_SOURCE_{source}"))
+
+
+def restore_role(tx: Transaction, event: Event, rules: AnyRow, user_id: str) -> None:
+    """Gives a user's collaborator the role back that it was given last; the last ADMIN keeps the role."""
+    for account in repository.lock_deciding_collaborators(tx, rules.connection_id, [user_id], None):
+        choice = evident_choice(tx, account)
+        if choice is not None and choice != Choice(account.role, account.role_source):
+            _give_role(Occasion(tx, event, rules, account.user_id, account.user_name), account, choice)
+
+
 def _give_role(occasion: Occasion, account: AnyRow, choice: Choice) -> None:
     rule = "role_mapping" if choice.source == ROLE_SOURCE_GROUP else "default_role"
     before = _shown_role(account.role, account.role_source)

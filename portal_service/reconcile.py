@@ -30,7 +30,7 @@ from chassis.errors import from_rpc_error
 from chassis.reconcile import Comparison, Connection, State
 from portal_service import closures, provisioning, repository
 from portal_service.accounts import ON_DEACTIVATE, AccountKind, facts_of
-from portal_service.collaborators import COLLABORATOR, decide_roles, policy_of
+from portal_service.collaborators import COLLABORATOR, decide_roles, evident_choice, policy_of, restore_role
 from portal_service.directory import Directory, portal_name
 from portal_service.domain.accounts import AccountState, email_key
 from portal_service.domain.roles import Choice, choose, takes_admin
@@ -193,7 +193,10 @@ def _user(connection: Connection, user: User, alone: bool) -> State:
         else:
             provisioning.restore_user(tx, event, origin, user)
         if ACCOUNT_ROLE in fields and (rules := rules_for(tx, origin)) is not None:
-            decide_roles(tx, event, rules, [user.id])
+            if rules.role_mode == ROLE_MODE_CONTINUOUS:
+                decide_roles(tx, event, rules, [user.id])
+            else:
+                restore_role(tx, event, rules, user.id)
 
     return State("user", user.id, user.version, False, compare, apply, alone=alone)
 
@@ -236,14 +239,19 @@ def _is_account_missing(
 
 
 def _is_role_wrong(tx: Transaction, rules: AnyRow, account: AnyRow) -> bool:
-    """Says whether groups decide otherwise; under FIRST_PROVISIONING it is not they who decide in the end."""
-    if rules.role_mode != ROLE_MODE_CONTINUOUS or account.role_source == ROLE_SOURCE_MANUAL:
+    """Says whether groups decide otherwise, or, under FIRST_PROVISIONING, the role is not the one that was given.
+
+    Which groups decided then, and under which rules, nobody can tell any more; the newest effect tells what they said.
+    """
+    if account.role_source == ROLE_SOURCE_MANUAL or repository.is_under_review(tx, rules.connection_id):
         return False
-    if repository.is_under_review(tx, rules.connection_id):
-        return False
-    roles = repository.group_roles(tx, rules.connection_id, account.user_id) if rules.maps_groups else []
-    choice = choose(policy_of(rules), roles)
-    if choice == Choice(account.role, account.role_source):
+    standing = Choice(account.role, account.role_source)
+    if rules.role_mode == ROLE_MODE_CONTINUOUS:
+        roles = repository.group_roles(tx, rules.connection_id, account.user_id) if rules.maps_groups else []
+        choice = choose(policy_of(rules), roles)
+    else:
+        choice = evident_choice(tx, account) or standing
+    if choice == standing:
         return False
     is_last = takes_admin(account.role, choice.role) and not repository.count_other_admins(
         tx, rules.workspace_id, account.id

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
+import orjson
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from rollcall.directory.v1.group_pb2 import MEMBER_TYPE_GROUP, Group, Member
 from rollcall.directory.v1.user_pb2 import User
@@ -529,6 +530,23 @@ def last_outcome(tx: Transaction, workspace_id: str, user_id: str, rule: str) ->
         .limit(1)
     ).first()
     return "" if found is None else str(found.outcome)
+
+
+def last_role(tx: Transaction, workspace_id: str, collaborator_id: str) -> tuple[str, str] | None:
+    """Returns the role and its source, by name, that the newest effect gave a collaborator; None: there is none."""
+    found = tx.execute(
+        select(_effects.c.after)
+        .where(
+            _effects.c.workspace_id == workspace_id,
+            _effects.c.target_id == collaborator_id,
+            _effects.c.action.in_(("CREATE_COLLABORATOR", "SET_ROLE")),
+            _effects.c.outcome == "APPLIED",
+        )
+        .order_by(_effects.c.effect_id.desc())
+        .limit(1)
+    ).scalar()
+    after = orjson.loads(found) if found else {}
+    return (after["role"], after["role_source"]) if "role" in after else None
 
 
 # Groups and membership

@@ -276,6 +276,29 @@ async def test_an_account_that_does_not_follow_its_user_is_found_and_set_right(
     assert await roll.desk.roles() == right
 
 
+async def test_a_role_that_stands_is_the_one_that_was_given(roll: Roll) -> None:
+    """PRODUCT §4: after the settling period "the role stands"; §7: "any role … answers "why?"" by its effect."""
+    await roll.desk.add("boss@example.com", role=pb.ROLE_ADMIN)
+    await roll.desk.rule(roll.connection, role_mode=pb.ROLE_MODE_FIRST_PROVISIONING)
+    roll.user("ada")
+    roll.user("eve")
+    roll.group("g", "applivery-editor", "ada")
+    await roll.reconcile()
+    right = await roll.desk.roles()
+    assert right["ada@example.com"] == ("EDITOR", "GROUP")
+    # The groups say otherwise by now, and nothing follows from that.
+    await roll.desk.rule(roll.connection, default_role=pb.ROLE_EDITOR)
+    assert await roll.verify() == []
+    await roll.damage("collaborators", {"user_id": "ada"}, role=pb.ROLE_ADMIN)
+    await roll.damage("collaborators", {"user_id": "eve"}, role=pb.ROLE_UNASSIGNED)
+    wrong = [("WRONG", "user ada", ("account.role",)), ("WRONG", "user eve", ("account.role",))]
+    assert sorted(await roll.verify()) == wrong
+    assert sorted(await roll.reconcile()) == [("WRONG", "user ada", HELD), ("WRONG", "user eve", REPAIRED)]
+    assert await roll.reconcile(apply_destructive=True) == [("WRONG", "user ada", REPAIRED)]
+    assert await roll.desk.roles() == right
+    assert await roll.verify() == []
+
+
 async def test_a_user_who_was_never_let_go_is_found_and_one_whom_the_rules_spared_is_not(roll: Roll) -> None:
     """PRODUCT §4: **on deactivate** `NOTHING | REMOVE_COLLABORATOR`, by the rules of the time."""
     await roll.desk.rule(roll.connection, on_deactivate=False)
