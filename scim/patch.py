@@ -125,10 +125,10 @@ MemberChange = MemberAdd | MemberRemove | MemberRemoveWhere | MemberClear | Memb
 def parse_patch(body: object, *, max_operations: int = 100, max_member_values: int = 5000) -> list[Operation]:
     """Check the structure of a PATCH body and return its operations (RFC 7644 §3.5.2).
 
-    Names of the message and of operations match in any case. Each path to members among the keys of a value counts as
-    an operation. Raises InvalidSyntax for a wrong structure, NoTarget for a remove without path, InvalidPath for a
-    malformed path, InvalidFilter for a malformed filter in one, InvalidValue for a missing value, TooMany beyond the
-    limits.
+    Names of the message and of operations match in any case. Keys of values that are paths with a filter, or paths to
+    members, are limited like operations. Raises InvalidSyntax for a wrong structure, NoTarget for a remove without
+    path, InvalidPath for a malformed path, InvalidFilter for a malformed filter in one, InvalidValue for a missing
+    value, TooMany beyond the limits.
     """
     if not isinstance(body, dict):
         raise InvalidSyntax("a PATCH body must be a JSON object")
@@ -147,8 +147,8 @@ def parse_patch(body: object, *, max_operations: int = 100, max_member_values: i
     for number, entry in enumerate(entries, 1):
         with _in_operation(number):
             operations.append(_parse_operation(entry, number))
-    if sum(_member_paths(operation) for operation in operations) > max_operations:
-        raise TooMany(f"the keys of a PATCH may hold at most {max_operations} paths to members")
+    if sum(_paths_in_keys(operation.value) for operation in operations) > max_operations:
+        raise TooMany(f"the keys of a PATCH may hold at most {max_operations} paths with a filter or to members")
     members = sum(_member_values(operation) for operation in operations)
     if members > max_member_values:
         raise TooMany(f"a PATCH may carry at most {max_member_values} member values, not {members}")
@@ -206,15 +206,15 @@ def _member_values(operation: Operation) -> int:
     return sum(_count(value) for key, value in operation.value.items() if key.lower() in _MEMBERS_KEYS)
 
 
-def _member_paths(operation: Operation) -> int:
-    """Count the keys of a value that are paths to members, each of which is as much work as an operation."""
-    if not isinstance(operation.value, dict):
+def _paths_in_keys(value: object) -> int:
+    """Count the keys of a value that look values up, each of which is as much work as an operation."""
+    if not isinstance(value, dict):
         return 0
-    keys = list(operation.value)
-    for key, value in operation.value.items():
-        if key.lower() == _GROUP_URN and isinstance(value, dict):
-            keys += value
-    return sum(key.lower().startswith(_MEMBERS_PREFIXES) for key in keys)
+    keys = list(value)
+    for key, inner in value.items():
+        if key.lower() == _GROUP_URN and isinstance(inner, dict):
+            keys += inner
+    return sum("[" in key or key.lower().startswith(_MEMBERS_PREFIXES) for key in keys)
 
 
 def _count(value: object) -> int:

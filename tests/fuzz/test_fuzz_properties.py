@@ -120,6 +120,8 @@ HOSTILE: dict[str, list[bytes]] = {
         filled("[", start='{"Operations":').encode(),
         filled('{"op":"remove"}', '{"Operations":[', "]}", ",").encode(),
         numbered(EMAIL, '{"Operations":[{"op":"replace","path":"members","value":[', "]}]}"),
+        numbered('"members[value eq \\"%d\\"]":null', '{"Operations":[{"op":"replace","value":{', "}}]}"),
+        numbered('"emails[value eq \\"%d\\"].type":"a"', '{"Operations":[{"op":"add","value":{', "}}]}"),
     ],
     "body": [
         numbered(EMAIL, '{"userName":"a","emails":[', "]}"),

@@ -244,7 +244,7 @@ def test_an_error_in_a_body_names_the_attribute(document: dict[str, Any], attrib
     assert caught.value.operation == 0
 
 
-def test_paths_to_members_among_the_keys_of_a_value_count_as_operations() -> None:
+def test_paths_among_the_keys_of_a_value_are_limited_like_operations() -> None:
     """SECURITY: "PATCH 100 operations", however they are written: each such path is a look-up of its own."""
 
     def keyed(count: int) -> dict[str, Any]:
@@ -253,12 +253,14 @@ def test_paths_to_members_among_the_keys_of_a_value_count_as_operations() -> Non
     _, changes = plan_members(parse_patch(body(("replace", None, keyed(100)))))
     assert len(changes) == 100
     for value in (keyed(101), {GROUP_URN: keyed(101)}, {**keyed(60), GROUP_URN: keyed(41)}):
-        with pytest.raises(TooMany, match="100 paths to members"):
+        with pytest.raises(TooMany, match="100 paths with a filter or to members"):
             parse_patch(body(("replace", None, value)))
-    with pytest.raises(TooMany, match="100 paths to members"):
+    with pytest.raises(TooMany, match="100 paths with a filter or to members"):
         parse_patch(body(("replace", None, keyed(60)), ("replace", None, keyed(60))))
-    with pytest.raises(TooMany, match="100 paths to members"):
+    with pytest.raises(TooMany, match="100 paths with a filter or to members"):
         parse_patch(body(("replace", GROUP_URN, keyed(101))))
+    with pytest.raises(TooMany, match="100 paths with a filter or to members"):
+        parse_patch(body(("add", None, {f'emails[value eq "{number}"].type': "work" for number in range(101)})))
 
 
 def test_neighbouring_member_changes_are_joined_in_order_and_each_value_once() -> None:
