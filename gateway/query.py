@@ -1,7 +1,8 @@
 """The query string of a SCIM request (RFC 7644 §3.4.2, §3.9; RFC 9865), read once and by one rule.
 
 Parameters that SCIM does not know are ignored; names match in any case, since a `startindex` that is ignored would make
-a client read the first page for ever. One that is given twice is refused: either reading could be the wrong one.
+a client read the first page for ever. One that is given twice is refused, as either reading could be the wrong one;
+but the lists of attributes then mean all that they name.
 """
 
 import re
@@ -20,7 +21,8 @@ _MAX_START_INDEX = 2**31
 _PARAMETERS = frozenset(
     {"attributes", "excludedattributes", "filter", "startindex", "count", "cursor", "sortby", "sortorder"}
 )
-_INTEGER = re.compile(r"\s*[+-]?[0-9]{1,30}\s*")
+_LISTS = frozenset({"attributes", "excludedattributes"})
+_INTEGER = re.compile(r" *[+-]?[0-9]{1,30} *")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,12 @@ def parse_query(raw: bytes) -> dict[str, str]:
         name = unquote(name).lower()
         if name not in _PARAMETERS:
             continue
+        decoded = _decoded(name, value)
         if name in parameters:
-            raise InvalidValue(f"{name} is given twice")
-        parameters[name] = _decoded(name, value)
+            if name not in _LISTS:
+                raise InvalidValue(f"{name} is given twice")
+            decoded = f"{parameters[name]},{decoded}"
+        parameters[name] = decoded
     return parameters
 
 

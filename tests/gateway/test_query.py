@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import Refusal
@@ -105,6 +105,13 @@ def test_a_parameter_given_twice_is_refused() -> None:
         page(b"count=1&count=2")
 
 
+def test_attributes_given_in_several_parameters_are_all_meant() -> None:
+    """RFC 7644 §3.9: "attributes": "a multi-valued list of strings", which some clients send one by one."""
+    for raw in (b"attributes=title&attributes=name.givenName", b"attributes=title,name.givenName"):
+        assert projection_of(USER, parse_query(raw)).attributes == ("title", "name.givenName")
+    assert projection_of(USER, parse_query(b"excludedAttributes=a&ExcludedAttributes=b")).excluded == ("a", "b")
+
+
 @pytest.mark.parametrize("raw", [b"filter=", b"filter=%20", b"filter"])
 def test_a_blank_filter_is_refused_rather_than_taken_for_all(raw: bytes) -> None:
     """WIRE: "wrong → 400 `invalidFilter`"."""
@@ -160,6 +167,7 @@ def test_what_is_not_asked_for_is_not_loaded() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+@example(b"\x1c0")  # a space to a regular expression, and none to int()
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     """SECURITY: a query of any bytes gives a page or a SCIM error, nothing else."""
     for text in (raw, b"filter=" + raw, b"count=" + raw, b"attributes=" + raw):
