@@ -89,9 +89,9 @@ class Advertised:
             case "boolean":
                 return number % 2 == 1
             case "integer":
-                return number
+                return 9 * number  # 9 and 18, which stand the other way round as text
             case "decimal":
-                return number + 0.25
+                return 9 * number + 0.25
             case "dateTime":
                 return f"2026-01-0{number}T00:00:00Z"
             case "binary":
