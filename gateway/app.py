@@ -10,9 +10,10 @@ import falcon.asgi
 from chassis.auth import own_secret
 from chassis.grpc_client import channel_credentials
 from chassis.identity import GATEWAY
-from gateway.directory import Directory
+from gateway.admission import Admission, Place
+from gateway.directory import CONNECT_SECONDS, Directory
 from gateway.errors import Refusal
-from gateway.exchange import Request
+from gateway.exchange import PLACE, Request
 from gateway.limits import FailedAuthentications, RateLimit
 from gateway.middleware import (
     SCIM_JSON,
@@ -52,6 +53,9 @@ class Deps:
 class App(falcon.asgi.App[Request, falcon.asgi.Response]):
     """Falcon, without WebSockets: a handshake is refused before anything is read of it."""
 
+    admission: Admission
+    """Where requests get the room that they give back at their end, whatever that is."""
+
     async def __call__(  # type: ignore[override]  # Falcon's own type is that of its WSGI application
         self,
         scope: dict[str, Any],
@@ -63,14 +67,26 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        await super().__call__(scope, receive, send)
+        place = Place()
+        try:
+            await super().__call__({**scope, PLACE: place}, receive, send)
+        finally:
+            self.admission.leave(place)
 
 
 def create_app(deps: Deps) -> App:
     """Put the application together. Raises nothing at this point: the directory is only called when a request comes."""
     settings, directory = deps.settings, deps.directory
+    admission = Admission(
+        settings.concurrent_requests,
+        settings.waiting_requests,
+        settings.patience_seconds,
+        interrupted=lambda: not directory.is_connected,
+        interruption=CONNECT_SECONDS,
+    )
     edge = Edge(
         directory,
+        admission=admission,
         rate_limit=RateLimit(settings.requests_per_second, settings.burst),
         failures=FailedAuthentications(settings.failed_authentications_per_minute),
         deadline_seconds=settings.deadline_seconds,
@@ -78,6 +94,7 @@ def create_app(deps: Deps) -> App:
         log_requests=settings.log_requests,
     )
     app = App(media_type=SCIM_JSON, request_type=Request, middleware=[edge])
+    app.admission = admission
     app.add_error_handler(Exception, handle_unexpected)
     app.add_error_handler(falcon.HTTPError, handle_http_error)
     app.add_error_handler(ScimError, handle_scim_error)

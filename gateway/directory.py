@@ -76,6 +76,11 @@ class Directory:
             await self._channel.close()
             self._channel = None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a call could be made at once."""
+        return self._channel is not None and self._channel.get_state() is grpc.ChannelConnectivity.READY
+
     async def call(self, method: Unary[Answer], request: Message, exchange: Exchange, route: str) -> Answer:
         """Make one call for a request; `route` is its method and route, as effects show it ("PUT /Users/{id}").
 

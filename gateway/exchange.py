@@ -15,6 +15,7 @@ import falcon.asgi
 from falcon.request import RequestOptions
 
 from chassis import scim_token
+from gateway.admission import Place
 from gateway.errors import Refusal
 from gateway.query import parse_query
 
@@ -29,6 +30,9 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _PREFIX = "/scim/v2/"
 
+PLACE = "rollcall.place"
+"""Where the scope holds the request's `Place`, which outlives the request's own objects."""
+
 
 class Exchange:
     """The state of one request; each has its own, and nothing is kept on resources."""
@@ -41,6 +45,7 @@ class Exchange:
         "dialect_told",
         "host",
         "is_public",
+        "place",
         "query",
         "refusal",
         "request_id",
@@ -61,6 +66,8 @@ class Exchange:
         self.connection_id = ""
         """As the path names it; empty when it names none."""
         self.is_public = False
+        self.place = Place()
+        """The room that the request takes among those that are worked on."""
         self.token = ""
         self.token_hash: bytes | None = None
         """SHA-256 of a token that is well formed; None when there is none."""
@@ -106,6 +113,7 @@ class Request(falcon.asgi.Request):
         super().__init__({**scope, "path": routed, "query_string": b""}, receive, first_event, options)
         exchange = self.exchange
         exchange.started = asyncio.get_running_loop().time()
+        exchange.place = scope.get(PLACE, exchange.place)
         exchange.query = query
         exchange.user_agent = self._header(b"user-agent")
         exchange.is_public = path in PUBLIC_PATHS

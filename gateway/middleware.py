@@ -17,6 +17,7 @@ import falcon.asgi
 import orjson
 
 from chassis.request_context import RequestContext, request_context
+from gateway.admission import Admission
 from gateway.directory import Directory
 from gateway.errors import NotImplementedHere, Refusal, TooManyRequests, Unauthorized, body_of, internal
 from gateway.exchange import Exchange, Request
@@ -41,6 +42,7 @@ class Edge:
         self,
         directory: Directory,
         *,
+        admission: Admission,
         rate_limit: RateLimit,
         failures: FailedAuthentications,
         deadline_seconds: float,
@@ -48,6 +50,7 @@ class Edge:
         log_requests: bool,
     ) -> None:
         self._directory = directory
+        self._admission = admission
         self._rate_limit = rate_limit
         self._failures = failures
         self._deadline_seconds = deadline_seconds
@@ -63,7 +66,7 @@ class Edge:
         await self._directory.stop()
 
     async def process_request(self, request: Request, response: falcon.asgi.Response) -> None:
-        """Refuse what needs no directory to be refused: no token, a garbled one, too many requests."""
+        """Refuse what needs no directory to be refused: no token, a garbled one, too many requests; wait for room."""
         exchange = request.exchange
         request_context.set(RequestContext(request_id=exchange.request_id))  # for what is logged
         exchange.deadline = exchange.started + self._deadline_seconds
@@ -73,6 +76,7 @@ class Edge:
         if exchange.token_hash is None:
             raise Unauthorized
         self._rate_limit.check(exchange.token_hash, exchange.started)
+        await self._admission.enter(exchange.place, exchange.token_hash)
 
     async def process_resource(
         self, request: Request, response: falcon.asgi.Response, resource: object, params: dict[str, Any]
@@ -114,6 +118,7 @@ class Edge:
             self._failures.failed(self._address(request), exchange.token_hash, exchange.started)
         elif exchange.token_hash is not None and (refusal is None or refusal.status not in (429, 500, 503)):
             self._failures.succeeded(exchange.token_hash)
+            self._admission.worked(exchange.token_hash)
 
     def _address(self, request: Request) -> str:
         """Return the client's address: beyond the proxies that are trusted, the nearest that is not."""

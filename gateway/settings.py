@@ -76,6 +76,15 @@ class GatewaySettings(TlsSettings):
     burst: int = Field(default=500, ge=1)
     """How many requests a token may make at once after a pause, where there is a rate limit."""
 
+    concurrent_requests: int = Field(default=8, ge=2, le=1000)
+    """How many requests one process works on at once, of one token at most three quarters of them; others wait."""
+
+    waiting_requests: int = Field(default=200, ge=0, le=10_000)
+    """How many requests of one token may wait in one process; those beyond are refused at once with 429."""
+
+    patience_seconds: float = Field(default=1.5, gt=0, le=30)
+    """How long a request waits for its turn before it is refused with 429."""
+
     failed_authentications_per_minute: int = Field(default=0, ge=0)
     """How many failed authentications one address may have in a minute; 0 is no limit. Default in production: 10,
     and never 0."""
