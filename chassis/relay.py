@@ -507,6 +507,39 @@ async def republish(
     return count
 
 
+def _replayed(
+    outbox: sa.Table,
+    connection_id: str | None,
+    from_sequence: int | None,
+    from_time: datetime.datetime | None,
+) -> list[sa.ColumnElement[bool]]:
+    if from_sequence is not None and connection_id is None:
+        raise ValueError("a sequence counts the events of one connection: give the connection too")
+    conditions: list[sa.ColumnElement[bool]] = [outbox.c.sent_at.is_not(None)]
+    if connection_id is not None:
+        conditions.append(outbox.c.connection_id == connection_id)
+    if from_sequence is not None:
+        conditions.append(outbox.c.sequence >= from_sequence)
+    if from_time is not None:
+        conditions.append(outbox.c.created_at >= from_time)
+    return conditions
+
+
+async def count_replay(
+    db: Database,
+    table: TableLike,
+    *,
+    connection_id: str | None = None,
+    from_sequence: int | None = None,
+    from_time: datetime.datetime | None = None,
+) -> int:
+    """Count the events that `replay` would publish. Raises ValueError like it."""
+    outbox = table_of(table)
+    conditions = _replayed(outbox, connection_id, from_sequence, from_time)
+    statement = sa.select(sa.func.count()).select_from(outbox).where(*conditions)
+    return await db.read(lambda tx: int(tx.execute(statement).scalar_one()))
+
+
 async def replay(
     db: Database,
     table: TableLike,
@@ -525,16 +558,8 @@ async def replay(
     datetime. Raises ValueError for a sequence without a connection, `ReplayInterrupted` when NATS or the stream does
     not take an event within ten seconds.
     """
-    if from_sequence is not None and connection_id is None:
-        raise ValueError("a sequence counts the events of one connection: give the connection too")
     outbox = table_of(table)
-    conditions: list[sa.ColumnElement[bool]] = [outbox.c.sent_at.is_not(None)]
-    if connection_id is not None:
-        conditions.append(outbox.c.connection_id == connection_id)
-    if from_sequence is not None:
-        conditions.append(outbox.c.sequence >= from_sequence)
-    if from_time is not None:
-        conditions.append(outbox.c.created_at >= from_time)
+    conditions = _replayed(outbox, connection_id, from_sequence, from_time)
     # What is written meanwhile is published by the relay; a replay of everything must come to an end.
     newest = await db.read(lambda tx: tx.execute(sa.select(sa.func.max(outbox.c.id))).scalar()) or 0
     count, after = 0, 0

@@ -29,21 +29,25 @@ def replay(
         ),
     ],
     connection: ConnectionOption = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")] = False,
 ) -> None:
     """Publish events once more, in their order; consumers know them and change nothing."""
-    request = contract.directory.ReplayEventsRequest(connection_id=connection)
+    request = contract.directory.ReplayEventsRequest(connection_id=connection, dry_run=dry_run)
     if start.isascii() and start.isdecimal() and len(start) <= _LONGEST_SEQUENCE:
         if not connection:
             raise Misuse("--from: a position counts the events of one connection; give --connection, or a time")
         request.from_sequence = int(start)
     else:
         request.from_time.FromDatetime(_time(start))
-    published = 0
+    published = total = 0
     with progress("replay") as show:
         for response in session.services.directory.stream("ReplayEvents", request, deadline=None):
-            published = response.published
-            show(f"{published} events", None, None)
-    session.done({"published": published}, f"{published} events were published once more.")
+            published, total = response.published, response.total
+            show(f"{published} of {total} events", published, total)
+    told = (
+        f"{total} events would be published once more." if dry_run else f"{published} events were published once more."
+    )
+    session.done({"published": published, "total": total, "dry_run": dry_run}, told)
 
 
 def _time(text: str) -> datetime:

@@ -184,8 +184,8 @@ class DirectoryServicer(DirectoryServiceServicer):
         self, request: pb.ReplayEventsRequest, context: Any
     ) -> AsyncIterator[pb.ReplayEventsResponse]:
         """Publish events once more; the method policy keeps all but the administrator out."""
-        async for published in self._replayer.replay(request):
-            yield pb.ReplayEventsResponse(published=published)
+        async for published, total in self._replayer.replay(request):
+            yield pb.ReplayEventsResponse(published=published, total=total)
 
     async def CheckToken(self, request: pb.CheckTokenRequest, context: Any) -> pb.CheckTokenResponse:
         """Say for which connection the SCIM token is good."""

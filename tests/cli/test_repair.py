@@ -100,13 +100,43 @@ def test_a_replay_changes_nothing(company, stack):
     inbox = query(stack.data_dir / "portal.db", "SELECT count(*) FROM inbox")
     for start, connection in (("2", company.dashboard.id), ("3", company.mdm.id), ("2020-01-01T00:00:00Z", "")):
         where = ("--connection", connection) if connection else ()
-        assert company.cli.json("events", "replay", "--from", start, *where)["published"] > 0
+        dry = company.cli.json("events", "replay", "--from", start, *where, "--dry-run")
+        assert (dry["published"], dry["dry_run"]) == (0, True)
+        done = company.cli.json("events", "replay", "--from", start, *where)
+        assert done["published"] == done["total"] == dry["total"] > 0
     assert company.cli.json("events", "replay", "--from", "2999-01-01")["published"] == 0
     # It waits until the consumers have taken all that is in the stream.
     company.verified()
     assert company.state() == before
     assert commands(stack.data_dir) == issued
     assert query(stack.data_dir / "portal.db", "SELECT count(*) FROM inbox") == inbox
+
+
+def test_dead_letters_are_listed_retried_and_discarded(company, stack):
+    """DELIVERY: "`rollcall deadletter list|show|retry|discard`"; later events "queue behind it in order"."""
+    cli, portal, user = company.cli, stack.data_dir / "portal.db", company.users[1]
+    columns = (
+        "id, event_id, event_type, event_time, subject, portal, connection_id, aggregate_kind, aggregate_id, version, "
+        "sequence, request_id, traceparent, payload, state, error, attempts, created_at"
+    )
+    for name, version, payload, state in (("head", 998, b"\xff\xff", "PARKED"), ("behind", 1, b"", "QUEUED")):
+        query(
+            portal,
+            f"INSERT INTO dead_letters ({columns}) VALUES (?, ?, 'rollcall.directory.v1.UserUpdated', "
+            "'2026-01-01 00:00:00', 'x', 'dashboard', ?, 'user', ?, ?, 1, '', '', ?, ?, 'unreadable', 5, "
+            "'2026-01-01 00:00:00')",
+            name, f"event-{name}", company.dashboard.id, user, version, payload, state,
+        )  # fmt: skip
+    assert [item["state"] for item in cli.json("deadletter", "list", "--service", "portal")] == ["QUEUED", "PARKED"]
+    assert cli.json("deadletter", "show", "head", "--service", "portal")["resource_id"] == user
+    assert "still cannot be applied" in cli("deadletter", "retry", "head", "--service", "portal").refusal
+    assert "waits behind" in cli("deadletter", "retry", "behind", "--service", "portal").refusal
+    for verb in ("retry", "discard"):
+        queue = cli.json("deadletter", verb, "head", "--service", "portal", "--dry-run")
+        assert [item["dead_letter_id"] for item in queue] == ["behind", "head"]
+    assert cli.json("deadletter", "discard", "head", "--service", "portal")["applied"] == 1
+    assert cli.json("deadletter", "list") == []
+    company.verified()
 
 
 def test_a_replay_needs_a_place_to_begin(cli):

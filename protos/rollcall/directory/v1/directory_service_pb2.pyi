@@ -595,17 +595,21 @@ class ListExtensionsResponse(_message.Message):
     def __init__(self, extensions: _Optional[_Iterable[_Union[Extension, _Mapping]]] = ...) -> None: ...
 
 class ReplayEventsRequest(_message.Message):
-    __slots__ = ("connection_id", "from_time", "from_sequence")
+    __slots__ = ("connection_id", "from_time", "from_sequence", "dry_run")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_TIME_FIELD_NUMBER: _ClassVar[int]
     FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     from_time: _timestamp_pb2.Timestamp
     from_sequence: int
-    def __init__(self, connection_id: _Optional[str] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., from_sequence: _Optional[int] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, connection_id: _Optional[str] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., from_sequence: _Optional[int] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class ReplayEventsResponse(_message.Message):
-    __slots__ = ("published",)
+    __slots__ = ("published", "total")
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
     published: int
-    def __init__(self, published: _Optional[int] = ...) -> None: ...
+    total: int
+    def __init__(self, published: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
