@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import grpc
 
+from chassis import tenancy
 from chassis.errors import DomainError
 from chassis.identity import ADMIN, GATEWAY, MDM, PORTAL, Identity
 from chassis.request_context import NO_REQUEST, from_metadata, request_context
@@ -186,7 +187,8 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     A client certificate that the TLS layer verified counts first: its subject alternative names are looked up in
     `certificates` (name → identity name). Otherwise the `authorization: Bearer …` metadata must hold a credential.
     Stands behind `ErrorInterceptor`, which makes the status: UNAUTHENTICATED INVALID_CREDENTIAL or PERMISSION_DENIED in
-    the error domain given.
+    the error domain given. It also binds the call to whom it is for, see `tenancy`: with `workspaces` to the workspace
+    that the request names.
     """
 
     def __init__(
@@ -196,20 +198,22 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         *,
         domain: str = "rollcall",
         certificates: Mapping[str, str] | None = None,
+        workspaces: bool = False,
     ) -> None:
         self._credentials = credentials
         self._policy = policy
         self._certificates = dict(certificates or {})
+        self._workspaces = workspaces
         self._unauthenticated = type("InvalidCredential", (InvalidCredential,), {"domain": domain})
         self._denied = type("PermissionDenied", (PermissionDenied,), {"domain": domain})
         self._handlers: dict[str, _Handler] = {}
 
     @classmethod
-    def of(cls, settings: ServiceSettings, policy: MethodPolicy, *, domain: str) -> Self:
+    def of(cls, settings: ServiceSettings, policy: MethodPolicy, *, domain: str, workspaces: bool = False) -> Self:
         """Make it as a service's settings say. Raises `CredentialsFileError`."""
         path = settings.credentials_file
         credentials = Credentials({}) if path is None else Credentials.load(path)
-        return cls(credentials, policy, domain=domain, certificates=settings.tls_identities)
+        return cls(credentials, policy, domain=domain, certificates=settings.tls_identities, workspaces=workspaces)
 
     async def intercept_service(
         self,
@@ -237,7 +241,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
             if identity is None:
                 raise self._unauthenticated("the credential is not known")
         if identity.name not in self._policy.allowed(method):
-            raise self._denied(f"{identity.name} may not call {method}")
+            raise self._denied(f"{identity.name} may not call {method}", metadata={"identity": identity.name})
         return identity
 
     def _from_certificate(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity | None:
@@ -248,22 +252,25 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         return None
 
     def _guard(self, method: str, handler: _Handler) -> _Handler:
-        def admit(context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        def admit(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             if request_context.get() is NO_REQUEST:
                 request_context.set(from_metadata(context.invocation_metadata(), request=method))
             identity = self.authenticate(method, context)
             request_context.set(dataclasses.replace(request_context.get(), identity=identity))
+            # For the gateway, only what the token says that it forwards; others name whom they work for, or span all.
+            named = getattr(request, "workspace_id", "") if self._workspaces else ""
+            tenancy.bind(named or ("" if identity.name == GATEWAY else tenancy.EVERY))
 
         def unary(inner: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
             async def checked(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-                admit(context)
+                admit(request, context)
                 return await inner(request, context)
 
             return checked
 
         def stream(inner: Callable[[Any, Any], AsyncIterator[Any]]) -> Callable[[Any, Any], AsyncIterator[Any]]:
             async def checked(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-                admit(context)
+                admit(request, context)
                 async for response in inner(request, context):
                     yield response
 

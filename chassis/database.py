@@ -24,6 +24,7 @@ import contextvars
 import datetime
 import logging
 import queue
+import re
 import sqlite3
 import threading
 import time
@@ -31,12 +32,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 import orjson
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import Dialect
 
 from chassis.crashpoints import crashpoint
 from chassis.prepared import Prepared, PreparedStatements, Rows, writes
+from chassis.tenancy import EVERY, SETTING
+from chassis.tenancy import tenant as current_tenant
 
 T = TypeVar("T")
 
@@ -48,6 +52,7 @@ _FIRST_BACKOFF = 0.005
 _LONGEST_BACKOFF = 0.25
 _READ_BATCH = 4
 _READ_PATIENCE = 0.002
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}|\*", re.ASCII)
 _CONNECT_BACKOFF = (0.05, 0.1, 0.2, 0.4)
 
 # SQLite primary result codes: SQLITE_BUSY, SQLITE_LOCKED; SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN.
@@ -104,7 +109,7 @@ class Transaction:
     `statements` are those that go straight to the driver; without them every one goes through the library.
     """
 
-    __slots__ = ("_cursor", "_notified", "_reading", "_statements", "connection", "dialect", "wrote")
+    __slots__ = ("_cursor", "_notified", "_reading", "_statements", "_tenant", "connection", "dialect", "wrote")
 
     def __init__(
         self,
@@ -121,6 +126,23 @@ class Transaction:
         self._reading = reading
         self._cursor: Any = None
         self._notified: set[str] = set()
+        self._tenant = ""
+
+    def bind(self, tenant: str) -> None:
+        """Let row-level security show what follows the rows of a tenant alone; see `tenancy`. Nothing on SQLite."""
+        if tenant == self._tenant or self.dialect != "postgresql":
+            return
+        self._tenant = tenant
+        # What is no id has no rows either; and text that reached a statement as it is must not end the literal.
+        value = tenant if _TENANT.fullmatch(tenant) else ""
+        driver: psycopg.pq.abc.PGconn = self.connection.connection.driver_connection.pgconn  # type: ignore[union-attr]
+        command = f"SET LOCAL {SETTING} = '{value}'"
+        if driver.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            # The driver would begin with a round trip of its own; so binding costs none.
+            command = f"BEGIN; {command}"
+        if driver.exec_(command.encode()).status != psycopg.pq.ExecStatus.COMMAND_OK:
+            # The connection is lost, or the transaction is; the library finds out which, and tells it as ever.
+            self.connection.exec_driver_sql(f"SELECT set_config('{SETTING}', '{value}', true)")
 
     def execute(self, statement: sa.Executable, parameters: Any = None) -> Rows | sa.CursorResult[Any]:
         """Execute a statement; a list of parameter mappings executes it once for each."""
@@ -223,6 +245,9 @@ class Database:
         self._reader_count = readers
         self._batch = batch
         self._callbacks: list[Callable[[], None]] = []
+        self.around_write: Callable[[Callable[[Transaction], Any]], Callable[[Transaction], Any]] | None = None
+        """Makes another unit of each that is given to `write`, in the context of its caller: what else belongs in the
+        transaction."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._write_queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._readers: list[_Reader] = []
@@ -274,6 +299,8 @@ class Database:
         """
         if not self._accepting or self._loop is None:
             raise DatabaseClosed(f"database {self.name} is not open")
+        if self.around_write is not None:
+            unit = self.around_write(unit)
         future: asyncio.Future[T] = self._loop.create_future()
         self._write_queue.put(_Job(unit, key, future))
         return await future
@@ -435,6 +462,7 @@ class _Writer:
             for job in batch:
                 transaction.wrote = False
                 try:
+                    transaction.bind(job.context.get(current_tenant, ""))
                     value = job.context.run(job.unit, transaction)
                 # A unit may raise anything; whatever it is belongs to its caller, and the thread must live on.
                 except BaseException as error:
@@ -579,6 +607,7 @@ class _Reader:
                         self._deliver(outcomes)
                         outcomes = []
                     try:
+                        transaction.bind(job.context.get(current_tenant, ""))
                         outcomes.append((job, job.context.run(job.unit, transaction), None))
                     except sa.exc.DBAPIError:
                         raise  # the snapshot may be lost: this unit and those behind it go one by one
@@ -631,6 +660,7 @@ class _Reader:
 
     def _run(self, job: _Job[Any]) -> Any:
         with self._snapshot() as transaction:
+            transaction.bind(job.context.get(current_tenant, ""))
             return job.context.run(job.unit, transaction)
 
     def _disconnect_if_lost(self) -> None:
@@ -697,6 +727,9 @@ def create_engine(url: sa.URL | str, name: str, *, purpose: str) -> sa.Engine:
             settings = (
                 "-c jit=off -c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
             )
+        if purpose == "migrate":
+            # A later migration that rewrites rows rewrites those of every tenant.
+            settings += f" -c {SETTING}={EVERY}"
         arguments = {
             "application_name": f"rollcall-{name}-{purpose}",
             "connect_timeout": 5,

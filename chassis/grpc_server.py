@@ -21,6 +21,7 @@ from chassis.auth import wrap_handler
 from chassis.database import DatabaseClosed, DatabaseUnavailable
 from chassis.errors import DomainError, status_metadata, to_status
 from chassis.request_context import RequestContext, from_metadata, request_context
+from chassis.tenancy import across_tenants
 
 if TYPE_CHECKING:
     from chassis.settings import TlsSettings
@@ -249,7 +250,7 @@ async def serve(
     tasks: list[asyncio.Future[object]] = []
     try:
         await server.start()
-        tasks = [asyncio.ensure_future(work()) for work in background]
+        tasks = [asyncio.ensure_future(across_tenants(work)) for work in background]
         if port_file is not None:
             write_port_file(port_file, server.port)
         if on_started is not None:

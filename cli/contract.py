@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import grpc
+    from rollcall.audit.v1 import audit_service_pb2 as audit
+    from rollcall.audit.v1 import audit_service_pb2_grpc as audit_rpc
     from rollcall.delivery.v1 import delivery_service_pb2 as delivery
     from rollcall.delivery.v1 import delivery_service_pb2_grpc as delivery_rpc
     from rollcall.directory.v1 import connection_service_pb2 as connections
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "grpc": "grpc",
+    "audit": "rollcall.audit.v1.audit_service_pb2",
+    "audit_rpc": "rollcall.audit.v1.audit_service_pb2_grpc",
     "connections": "rollcall.directory.v1.connection_service_pb2",
     "connections_rpc": "rollcall.directory.v1.connection_service_pb2_grpc",
     "directory": "rollcall.directory.v1.directory_service_pb2",
@@ -36,6 +40,8 @@ _MODULES = {
 }
 
 __all__ = [
+    "audit",
+    "audit_rpc",
     "connections",
     "connections_rpc",
     "delivery",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typer.exceptions import TyperException
 
 from cli import (
+    audit,
     backup,
     collaborator,
     connection,
@@ -49,6 +50,7 @@ app.add_typer(policy.app)
 app.add_typer(device.app)
 app.add_typer(segment.app)
 effects.register(app)
+audit.register(app)
 app.add_typer(deadletter.app)
 reconcile.register(app)
 verify.register(app)

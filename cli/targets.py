@@ -236,6 +236,10 @@ class Services:
         """Effects and dead letters of `portal` or `mdm`: that service's DeliveryService."""
         return self._stub(service, contract.delivery_rpc.DeliveryServiceStub)
 
+    def audits(self, service: str) -> Stub:
+        """Administrative actions in one of the three services: that service's AuditService."""
+        return self._stub(service, contract.audit_rpc.AuditServiceStub)
+
     def workspace_id(self, workspace: str) -> str:
         """The id of a workspace named by id or slug. Raises NotFound."""
         response = self.connections.call("GetWorkspace", contract.connections.GetWorkspaceRequest(workspace=workspace))

@@ -14,6 +14,7 @@ from chassis.auth import CredentialsFileError
 from chassis.database import Database, DatabaseUnavailable
 from chassis.grpc_server import DRAIN_SECONDS
 from chassis.migrations import SchemaMismatch
+from chassis.tenancy import across_tenants
 from directory_service.server import DirectoryServer, make_relay, prepare_schema
 from directory_service.settings import DatabaseSettings, DirectorySettings, RelaySettings
 from directory_service.tables import MIGRATIONS
@@ -62,7 +63,7 @@ async def _relay(settings: RelaySettings) -> None:
     db = Database(settings.database_url, name="directory-relay", readers=1)
     await db.start()
     try:
-        await _until(stopping, make_relay(db, settings).run())
+        await _until(stopping, across_tenants(make_relay(db, settings).run))
     finally:
         await db.stop()
 

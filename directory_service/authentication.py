@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from chassis import scim_token
+from chassis import scim_token, tenancy
 from chassis.auth import GATEWAY
 from chassis.database import Database
 from chassis.request_context import request_context
@@ -54,6 +54,8 @@ class TokenCache:
 
     async def _look_up(self, token_id: str, began: float) -> TokenRecord | None:
         cleared = self._cleared
+        # In a task of its own: only what the token says can tell whom the call is for.
+        tenancy.bind(tenancy.EVERY)
         record = await self._db.read(lambda tx: find_token(tx, token_id))
         if cleared != self._cleared:
             return record  # read, it may be, before the change that cleared the cache
@@ -146,9 +148,11 @@ class Authenticator:
                 self._profiles.seen(token.connection_id, context.client_dialect, now_ms())
             if writes and not token.may_write:
                 raise ScopeTooNarrow
+            tenancy.bind(token.connection_id)
             return Access(token.connection_id, by_token=True)
         if not connection_id:
             raise InvalidValue("connection_id", "is required")
+        tenancy.bind(connection_id)
         return Access(connection_id, by_token=False)
 
     async def _token(self, text: str, connection_id: str) -> TokenRecord:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+from chassis import tenancy
 from chassis.database import DatabaseUnavailable
 from chassis.outbox import prune
 from chassis.request_context import RequestContext, request_context
@@ -47,7 +48,8 @@ class Background:
         self._resolutions.set()
 
     async def run(self) -> None:
-        """Do all of it until cancelled."""
+        """Do all of it, for every tenant, until cancelled."""
+        tenancy.bind(tenancy.EVERY)
         never = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(_repeat(self._delete, "DeleteConnection", self._deletions, LOOK_SECONDS))
@@ -61,6 +63,9 @@ class Background:
 
     async def flush(self) -> None:
         """Write what is gathered, at the end of the process."""
+        await tenancy.across_tenants(self._flush_all)
+
+    async def _flush_all(self) -> None:
         await self._directory.history.flush()
         await self._usage.flush_all()
         await self._directory.profiles.flush_all()

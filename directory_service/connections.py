@@ -6,7 +6,7 @@ import uuid
 from rollcall.directory.v1 import connection_service_pb2 as pb
 from rollcall.directory.v1 import events_pb2
 
-from chassis import scim_token
+from chassis import audit, scim_token
 from chassis.database import Transaction
 from directory_service.directory import Access, Directory
 from directory_service.errors import (
@@ -53,6 +53,7 @@ async def create_connection(
     check_name(display_name, "display_name")
     connection_id, token_id = str(uuid.uuid4()), scim_token.new_token_id()
     text, sha256 = scim_token.issue(token_id)
+    audit.target("token_id", token_id)
 
     def unit(tx: Transaction) -> pb.Connection:
         # The workspace's row orders what would race for its portal.

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 import grpc
+from rollcall.audit.v1 import audit_service_pb2_grpc
 from rollcall.directory.v1 import (
     connection_service_pb2,
     connection_service_pb2_grpc,
@@ -16,7 +17,8 @@ from rollcall.directory.v1 import (
 )
 from rollcall.multiplex.v1 import multiplex_service_pb2, multiplex_service_pb2_grpc
 
-from chassis import migrations, streams
+from chassis import audit, migrations, streams
+from chassis.audit import AuditInterceptor, AuditLog, AuditServicer
 from chassis.auth import ADMIN, GATEWAY, MDM, PORTAL, AuthInterceptor, MethodPolicy
 from chassis.database import Database, DatabaseClosed, DatabaseUnavailable
 from chassis.grpc_server import ErrorInterceptor, Server, server_credentials, write_port_file
@@ -24,6 +26,7 @@ from chassis.multiplex import Multiplexer
 from chassis.nats_permissions import DIRECTORY_RELAY, DIRECTORY_STREAM
 from chassis.relay import Relay
 from chassis.streams import NatsSettings, StreamSettings
+from chassis.tenancy import across_tenants
 from directory_service.authentication import Authenticator, TokenCache, UsageRecorder
 from directory_service.background import Background
 from directory_service.directory import Directory
@@ -35,11 +38,13 @@ from directory_service.replay import Replayer
 from directory_service.servicers.connections import ConnectionServicer
 from directory_service.servicers.directory import DirectoryServicer
 from directory_service.settings import DatabaseSettings, DirectorySettings, RelaySettings
-from directory_service.tables import MIGRATIONS, OUTBOX
+from directory_service.tables import AUDIT_LOG, MIGRATIONS, OUTBOX
 
 DIRECTORY_SERVICE = directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name
 MULTIPLEX_SERVICE = multiplex_service_pb2.DESCRIPTOR.services_by_name["MultiplexService"].full_name
 CONNECTION_SERVICE = connection_service_pb2.DESCRIPTOR.services_by_name["ConnectionService"].full_name
+
+WORKSPACE_OF = "SELECT workspace_id FROM connections WHERE id = :connection_id"
 
 _SCIM_READS = (
     "GetUser",
@@ -80,6 +85,7 @@ def method_policy() -> MethodPolicy:
     rules: dict[str, frozenset[str]] = {
         DIRECTORY_SERVICE: frozenset({ADMIN}),
         CONNECTION_SERVICE: frozenset({ADMIN}),
+        audit.SERVICE_NAME: frozenset({ADMIN}),
         f"/{DIRECTORY_SERVICE}/CheckToken": frozenset({GATEWAY}),
         # What is called over the stream is judged call by call.
         MULTIPLEX_SERVICE: frozenset({GATEWAY}),
@@ -150,13 +156,14 @@ class DirectoryServer:
         Raises SchemaMismatch, DatabaseUnavailable, CredentialsFileError, OSError when the address is taken.
         """
         auth = AuthInterceptor.of(self._settings, method_policy(), domain=DOMAIN)
+        log = AuditLog(self.db, AUDIT_LOG, workspace_of=WORKSPACE_OF)
         await prepare_schema(self._settings)
         await self.db.start()
         await self.directory.page_tokens.load()
-        interceptors = (ErrorInterceptor(), auth)
+        interceptors = (ErrorInterceptor(), AuditInterceptor(log), auth)
         server = Server(
             register=lambda made: self._register(made, interceptors),
-            service_names=(DIRECTORY_SERVICE, CONNECTION_SERVICE, MULTIPLEX_SERVICE),
+            service_names=(DIRECTORY_SERVICE, CONNECTION_SERVICE, MULTIPLEX_SERVICE, audit.SERVICE_NAME),
             address=self._settings.address,
             interceptors=interceptors,
             tls=server_credentials(self._settings),
@@ -171,7 +178,7 @@ class DirectoryServer:
         self._tasks = [asyncio.create_task(self._background.run(), name="directory-background")]
         if self._settings.relay == "embedded":
             relay = make_relay(self.db, self._settings)
-            self._tasks.append(asyncio.create_task(relay.run(), name="directory-relay"))
+            self._tasks.append(asyncio.create_task(across_tenants(relay.run), name="directory-relay"))
         if self._settings.port_file is not None:
             write_port_file(self._settings.port_file, self.port)
         _log.info("serving on port %d", self.port)
@@ -185,6 +192,8 @@ class DirectoryServer:
         add_directory(servicer, server)
         self._multiplexer = Multiplexer(functools.partial(add_directory, servicer), interceptors)
         add_multiplex(self._multiplexer, server)
+        add_audits: Callable[..., None] = audit_service_pb2_grpc.add_AuditServiceServicer_to_server
+        add_audits(AuditServicer(self.db, AUDIT_LOG), server)
         add_connections(ConnectionServicer(self.directory, self._token_cache, self._background), server)
 
     async def wait_failed(self) -> None:

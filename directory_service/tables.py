@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from chassis.audit import AuditColumns
 from chassis.outbox import OUTBOX_TABLE_ARGS, OutboxColumns
 
 MIGRATIONS = str(Path(__file__).parent / "migrations")
@@ -281,6 +282,12 @@ class Outbox(DirectoryTable, OutboxColumns, table=True):
     __table_args__: ClassVar[Any] = OUTBOX_TABLE_ARGS
 
 
+class AuditEntry(DirectoryTable, AuditColumns, table=True):
+    """An administrative action."""
+
+    __tablename__ = "audit_log"
+
+
 METADATA = DirectoryTable.metadata
 
 
@@ -301,5 +308,6 @@ CLIENT_PROFILES = _table(ClientProfile)
 SECRETS = _table(Secret)
 TOMBSTONES = _table(Tombstone)
 OUTBOX = _table(Outbox)
+AUDIT_LOG = _table(AuditEntry)
 ALL_TENANT_TABLES = tuple(table for table in METADATA.sorted_tables if "connection_id" in table.columns)
 """Every table with rows of a connection."""

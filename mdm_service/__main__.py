@@ -13,6 +13,7 @@ from chassis import migrations
 from chassis.auth import CredentialsFileError
 from chassis.database import Database, DatabaseUnavailable
 from chassis.migrations import SchemaMismatch
+from chassis.tenancy import across_tenants
 from mdm_service import repository
 from mdm_service.server import serve
 from mdm_service.settings import DatabaseSettings, MdmSettings
@@ -52,7 +53,7 @@ async def resend(settings: DatabaseSettings) -> int:
     db = Database(settings.database_url, name="mdm", readers=1)
     await db.start()
     try:
-        return await db.write(repository.resend_pending_commands)
+        return await across_tenants(lambda: db.write(repository.resend_pending_commands))
     finally:
         await db.stop()
 

@@ -6,6 +6,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from rollcall.delivery.v1 import delivery_service_pb2
 from rollcall.mdm.v1 import mdm_service_pb2
 
+from chassis import audit
 from chassis.auth import ADMIN, GATEWAY, PORTAL, MethodPolicy
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
@@ -24,6 +25,7 @@ def policy() -> MethodPolicy:
 
 
 def _rules() -> Iterator[tuple[str, frozenset[str]]]:
+    yield audit.SERVICE_NAME, frozenset({ADMIN})
     for service in SERVICES:
         yield service.full_name, frozenset({ADMIN})
         for method in service.methods:

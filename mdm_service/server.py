@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 from nats.errors import Error as NatsError
+from rollcall.audit.v1 import audit_service_pb2_grpc
 from rollcall.delivery.v1 import delivery_service_pb2_grpc
 from rollcall.mdm.v1 import mdm_service_pb2_grpc
 
-from chassis import grpc_client, grpc_server, migrations, outbox, streams
+from chassis import audit, grpc_client, grpc_server, migrations, outbox, streams
 from chassis.auth import MDM, AuthInterceptor, own_secret
 from chassis.consumer import Consumer, prune_inbox
 from chassis.database import Database, is_transient
@@ -23,15 +24,18 @@ from chassis.nats_permissions import DIRECTORY_STREAM
 from chassis.reconcile import Reconciler
 from chassis.relay import Relay
 from chassis.streams import NatsSettings, StreamSettings
+from chassis.tenancy import across_tenants
 from mdm_service import access, closures, command_events, provisioning
 from mdm_service.directory import Directory
 from mdm_service.errors import DOMAIN
 from mdm_service.reconcile import MdmView
 from mdm_service.servicers.mdm import MdmServicer
 from mdm_service.settings import MdmSettings
-from mdm_service.tables import DELIVERY, MIGRATIONS, Outbox
+from mdm_service.tables import DELIVERY, MIGRATIONS, AuditEntry, Outbox
 
 _log = logging.getLogger(__name__)
+
+WORKSPACE_OF = "SELECT workspace_id FROM connections WHERE connection_id = :connection_id"
 
 SERVICE = "mdm"
 """The name of the durable consumers, `mdm-<partition>`."""
@@ -61,7 +65,7 @@ class MdmServer:
     @property
     def service_names(self) -> tuple[str, ...]:
         """The full names of the services."""
-        return tuple(service.full_name for service in access.SERVICES)
+        return (*(service.full_name for service in access.SERVICES), audit.SERVICE_NAME)
 
     async def open(self) -> None:
         """Open the database and everything around it.
@@ -69,7 +73,7 @@ class MdmServer:
         Raises SchemaMismatch, CredentialsFileError, DatabaseUnavailable.
         """
         settings = self._settings
-        auth = AuthInterceptor.of(settings, access.policy(), domain=DOMAIN)
+        auth = AuthInterceptor.of(settings, access.policy(), domain=DOMAIN, workspaces=True)
         secret = own_secret(settings, MDM)
         prepare = migrations.upgrade if settings.migrate else migrations.check
         await asyncio.to_thread(prepare, settings.database_url, MIGRATIONS)
@@ -104,6 +108,7 @@ class MdmServer:
         )
         self.interceptors = (
             ErrorInterceptor(),
+            audit.AuditInterceptor(audit.AuditLog(self.db, AuditEntry, workspace_of=WORKSPACE_OF)),
             auth,
         )
 
@@ -116,7 +121,9 @@ class MdmServer:
         mdm = MdmServicer(self.db, self.directory)
         reconciler = Reconciler(self.db, DELIVERY, self.consumer, MdmView(self.db, self.directory))
         delivery = DeliveryServicer(self.db, DELIVERY, self.consumer, reconciler)
+        audits = audit.AuditServicer(self.db, AuditEntry)
         # The generated functions have no types.
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audits, server)  # type: ignore[no-untyped-call]
         mdm_service_pb2_grpc.add_MdmServiceServicer_to_server(mdm, server)  # type: ignore[no-untyped-call]
         delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery, server)  # type: ignore[no-untyped-call]
 
@@ -143,7 +150,7 @@ class MdmServer:
             await self.close()
             raise
         self._server = server
-        self._tasks = [asyncio.ensure_future(_run(work)) for work in self.background]
+        self._tasks = [asyncio.ensure_future(across_tenants(work)) for work in self.background]
         if self._settings.port_file is not None:
             grpc_server.write_port_file(self._settings.port_file, self.port)
 
@@ -200,10 +207,6 @@ async def serve(settings: MdmSettings) -> None:
         )
     finally:
         await server.close()
-
-
-async def _run(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
 
 
 async def _provision(nats: NatsSettings, stream: StreamSettings) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, MetaData, Small
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from chassis.audit import AuditColumns
 from chassis.database import UtcDateTime
 from chassis.delivery_tables import (
     AppliedVersionColumns,
@@ -253,6 +254,12 @@ class Effect(EffectColumns, MdmTable, table=True):
     """The evidence of what events changed here."""
 
     __tablename__ = "effects"
+
+
+class AuditEntry(AuditColumns, MdmTable, table=True):
+    """An administrative action."""
+
+    __tablename__ = "audit_log"
 
 
 DELIVERY = DeliveryTables(

@@ -6,6 +6,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from rollcall.delivery.v1 import delivery_service_pb2
 from rollcall.portal.v1 import portal_service_pb2
 
+from chassis import audit
 from chassis.auth import ADMIN, GATEWAY, MDM, MethodPolicy
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
@@ -22,7 +23,8 @@ _READERS = frozenset({ADMIN, GATEWAY, MDM})
 def method_policy() -> MethodPolicy:
     """Returns the policy for every method of both services; a new method that does not read is an administrator's."""
     return MethodPolicy(
-        {
+        {audit.SERVICE_NAME: _ADMINISTRATOR}
+        | {
             f"/{service.full_name}/{method.name}": _READERS if method.name.startswith(_READING) else _ADMINISTRATOR
             for service in SERVICES
             for method in service.methods

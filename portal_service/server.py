@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import grpc
+from rollcall.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from rollcall.delivery.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
 from rollcall.portal.v1.portal_service_pb2_grpc import add_PortalServiceServicer_to_server
 
-from chassis import migrations, streams
+from chassis import audit, migrations, streams
+from chassis.audit import AuditInterceptor, AuditLog, AuditServicer
 from chassis.auth import PORTAL, AuthInterceptor, own_secret
 from chassis.consumer import Consumer, prune_inbox
 from chassis.database import Database, DatabaseUnavailable
@@ -21,6 +23,7 @@ from chassis.grpc_client import channel, channel_credentials
 from chassis.grpc_server import ErrorInterceptor, Server, serve, server_credentials, write_port_file
 from chassis.nats_permissions import DIRECTORY_STREAM
 from chassis.reconcile import Reconciler
+from chassis.tenancy import across_tenants
 from portal_service import closures
 from portal_service.access import SERVICES, method_policy
 from portal_service.directory import Directory
@@ -32,12 +35,14 @@ from portal_service.reviews import RoleReviewer
 from portal_service.servicers.portal import PortalServicer
 from portal_service.settings import PortalSettings
 from portal_service.tables import DELIVERY_TABLES, MIGRATIONS
+from portal_service.tables import AuditLog as AuditTable
 from portal_service.workspaces import SUBJECT_PORTALS, Workspaces
 
 _log = logging.getLogger(__name__)
 
 _DAY_SECONDS = 24 * 3600.0
-SERVICE_NAMES = tuple(service.full_name for service in SERVICES)
+SERVICE_NAMES = (*(service.full_name for service in SERVICES), audit.SERVICE_NAME)
+WORKSPACE_OF = "SELECT workspace_id FROM connections WHERE connection_id = :connection_id"
 
 
 class PortalServer:
@@ -83,7 +88,7 @@ class PortalServer:
         except OSError:
             await self._close()
             raise
-        self._tasks = [asyncio.ensure_future(work()) for work in background]
+        self._tasks = [asyncio.ensure_future(across_tenants(work)) for work in background]
         if self._settings.port_file is not None:
             write_port_file(self._settings.port_file, self.port)
 
@@ -123,15 +128,13 @@ class PortalServer:
         Sequence[Callable[[], Awaitable[object]]],
     ]:
         settings = self._settings
-        auth = AuthInterceptor.of(settings, method_policy(), domain=DOMAIN)
+        auth = AuthInterceptor.of(settings, method_policy(), domain=DOMAIN, workspaces=True)
         own_credential = own_secret(settings, PORTAL)
         if settings.migrate:
             await asyncio.to_thread(migrations.upgrade, settings.database_url, MIGRATIONS)
         await asyncio.to_thread(migrations.check, settings.database_url, MIGRATIONS)
         await self._db.start()
-        self._channel = channel(
-            settings.directory_target, credential=own_credential, tls=channel_credentials(settings)
-        )
+        self._channel = channel(settings.directory_target, credential=own_credential, tls=channel_credentials(settings))
         directory = Directory(self._channel)
         workspaces = Workspaces(self._db, directory)
         consumer = self._consumer = Consumer(
@@ -156,8 +159,10 @@ class PortalServer:
         def register(server: grpc.aio.Server) -> None:
             add_PortalServiceServicer_to_server(portal, server)  # type: ignore[no-untyped-call]
             add_DeliveryServiceServicer_to_server(delivery, server)  # type: ignore[no-untyped-call]
+            add_AuditServiceServicer_to_server(AuditServicer(self._db, AuditTable), server)  # type: ignore[no-untyped-call]
 
-        interceptors = (ErrorInterceptor(), auth)
+        audited = AuditInterceptor(AuditLog(self._db, AuditTable, workspace_of=WORKSPACE_OF))
+        interceptors = (ErrorInterceptor(), audited, auth)
         return (
             register,
             interceptors,

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from chassis.audit import AuditColumns
 from chassis.database import UtcDateTime
 from chassis.delivery_tables import (
     AppliedVersionColumns,
@@ -249,6 +250,12 @@ class Effects(EffectColumns, PortalTable, table=True):
     """What followed from events."""
 
     __tablename__ = "effects"
+
+
+class AuditLog(AuditColumns, PortalTable, table=True):
+    """Administrative actions."""
+
+    __tablename__ = "audit_log"
 
 
 DELIVERY_TABLES = DeliveryTables(

@@ -161,13 +161,22 @@ class PostgresServer:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     @contextlib.contextmanager
-    def database(self, template: str = "template0") -> Iterator[str]:
-        """Make a database, empty or a copy of a template, give its SQLAlchemy URL, and drop it afterwards."""
+    def database(self, template: str = "template0", *, service_role: bool = False) -> Iterator[str]:
+        """Make a database, empty or a copy of a template, give its SQLAlchemy URL, and drop it afterwards.
+
+        With `service_role` its owner and user is a role like that of a service in production, which is no superuser:
+        row-level security holds for it.
+        """
         name = f"test_{uuid.uuid4().hex}"
         with self.connect() as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            if service_role:
+                with contextlib.suppress(psycopg.errors.DuplicateObject):
+                    connection.execute("CREATE ROLE service LOGIN")
+                connection.execute(f"ALTER DATABASE {name} OWNER TO service")
         try:
-            yield self.url(name)
+            url = self.url(name)
+            yield url.replace("rollcall@", "service@") if service_role else url
         finally:
             # A test that killed the server has nothing to drop.
             with contextlib.suppress(psycopg.OperationalError), self.connect() as connection:
@@ -422,7 +431,7 @@ def stacks(
                     urls = {name: f"sqlite:///{directory / f'{name}.db'}" for name in SERVICES}
                 else:
                     server: PostgresServer = request.getfixturevalue("postgres_server")
-                    urls = {name: resources.enter_context(server.database()) for name in SERVICES}
+                    urls = {name: resources.enter_context(server.database(service_role=True)) for name in SERVICES}
                 system = started[kind] = Stack(directory, urls, kind=kind, exact_permissions=True)
                 resources.callback(system.stop)
                 system.start()

@@ -199,7 +199,9 @@ class Outbox:
                 path = self.url.removeprefix("sqlite:///")
                 self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5, isolation_level=None)
             else:
-                self._connection = psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True)
+                self._connection = psycopg.connect(
+                    self.url.replace("+psycopg", ""), autocommit=True, options="-c rollcall.tenant=*"
+                )
         row = self._connection.execute(statement).fetchone()
         assert row is not None
         return int(row[0])

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from chassis.tenancy import protect_tables
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -228,6 +230,22 @@ def upgrade() -> None:
     op.create_index("ix_users_external_id", "users", ["connection_id", "external_id"], unique=False)
     op.create_index("ix_users_mapping_generation", "users", ["connection_id", "mapping_generation"], unique=False)
     op.create_index("ix_users_position", "users", ["connection_id", "position"], unique=False)
+    op.create_table(
+        "audit_log",
+        sa.Column("audit_id", sa.String(length=64), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("connection_id", sa.String(), nullable=False),
+        sa.Column("targets", sa.String(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("request", sa.String(), nullable=False),
+        sa.Column("outcome", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("audit_id"),
+    )
+    op.create_index("ix_audit_log_workspace_id", "audit_log", ["workspace_id"], unique=False)
+    protect_tables(op.get_bind(), {"connections": "id = tenant OR workspace_id = tenant", "workspaces": "id = tenant"})
 
 
 def downgrade() -> None:

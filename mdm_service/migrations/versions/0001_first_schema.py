@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from chassis.database import UtcDateTime
+from chassis.tenancy import protect_tables
 
 revision = "0001"
 down_revision = None
@@ -295,6 +296,22 @@ def upgrade() -> None:
         sa.Column("closed_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("workspace_id"),
     )
+    op.create_table(
+        "audit_log",
+        sa.Column("audit_id", sa.String(length=64), nullable=False),
+        sa.Column("time", UtcDateTime(), nullable=False),
+        sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("connection_id", sa.String(), nullable=False),
+        sa.Column("targets", sa.String(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("request", sa.String(), nullable=False),
+        sa.Column("outcome", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("audit_id"),
+    )
+    op.create_index("ix_audit_log_workspace_id", "audit_log", ["workspace_id"], unique=False)
+    protect_tables(op.get_bind())
 
 
 def downgrade() -> None:
@@ -316,3 +333,4 @@ def downgrade() -> None:
     op.drop_table("dead_letters")
     op.drop_table("connections")
     op.drop_table("applied_versions")
+    op.drop_table("audit_log")

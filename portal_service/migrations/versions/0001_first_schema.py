@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from chassis.tenancy import protect_tables
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -269,6 +271,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("publication_id", "group_id"),
     )
     op.create_index("ix_publication_audiences_group", "publication_audiences", ["group_id"], unique=False)
+    op.create_table(
+        "audit_log",
+        sa.Column("audit_id", sa.String(length=64), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("connection_id", sa.String(), nullable=False),
+        sa.Column("targets", sa.String(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("request", sa.String(), nullable=False),
+        sa.Column("outcome", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("audit_id"),
+    )
+    op.create_index("ix_audit_log_workspace_id", "audit_log", ["workspace_id"], unique=False)
+    # What names a connection alone is its workspace's as well: those of its connections that the lock shows.
+    of_connection = "connection_id = tenant OR connection_id IN (SELECT connection_id FROM connections)"
+    protect_tables(
+        op.get_bind(),
+        {
+            "group_members": of_connection,
+            "role_mappings": of_connection,
+            "publication_audiences": "publication_id IN (SELECT id FROM publications)",
+        },
+    )
 
 
 def downgrade() -> None:
@@ -289,3 +316,4 @@ def downgrade() -> None:
     op.drop_table("connections")
     op.drop_table("collaborators")
     op.drop_table("applied_versions")
+    op.drop_table("audit_log")
