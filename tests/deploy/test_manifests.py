@@ -305,6 +305,7 @@ def test_flows_over_the_edge_of_the_namespace_are_the_known_ones(overlay: str) -
     if overlay == "production":
         known |= {
             ("gateway-edge", "ingress", "ingress-nginx", (8080,)),
+            ("acme-solver", "ingress", "ingress-nginx", (8089,)),
             ("database", "ingress", "cnpg-system", (5432, 8000)),
             ("database", "egress", "0.0.0.0/0", (443, 6443)),
         }
@@ -447,11 +448,29 @@ def test_resources_are_asked_for_and_bounded(overlay: str) -> None:
                 workers = manifests.environment(container).get("GATEWAY_WORKERS")
                 programs = 1 + (int(workers.value) if workers is not None else 0)
                 assert quantity(limits["memory"]) >= 150e6 * programs, workload.name
-        for claim in workload.document["spec"].get("volumeClaimTemplates", ()):
-            assert quantity(claim["spec"]["resources"]["requests"]["storage"]) > 0
-    for cluster in manifests.of("Cluster"):
-        for size in (cluster["spec"]["storage"]["size"], cluster["spec"]["walStorage"]["size"]):
-            assert quantity(size) > 0
+
+
+def quantities(document: Any) -> Iterator[Any]:
+    """Every quantity in a document."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if key in ("requests", "limits") and isinstance(value, dict):
+                yield from value.values()
+            elif key in ("sizeLimit", "size", "storage") and isinstance(value, str):
+                yield value
+            else:
+                yield from quantities(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from quantities(value)
+
+
+def test_quantities_parse(overlay: str) -> None:
+    """Specification: "quantities parse"."""
+    manifests = rendered(overlay)
+    found = list(quantities(manifests.documents))
+    assert len(found) > 3 * len(manifests.workloads)
+    assert [text for text in found if quantity(text) <= 0] == []
 
 
 def test_certificates_name_what_callers_ask_for_and_who_calls(overlay: str) -> None:
