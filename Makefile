@@ -8,7 +8,7 @@ ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
 PYTHON := python3
 endif
 
-.PHONY: up test check lint protos lock postgresql clean conformance fuzz bench bench-quick bench-peers
+.PHONY: up test check lint protos lock postgresql clean conformance fuzz bench bench-quick bench-peers faults
 
 up: $(VENV)/runtime.stamp
 	@exec $(BIN)/rollcall up $(ARGS)
@@ -73,6 +73,11 @@ FUZZ_SECONDS ?= 120
 fuzz: $(VENV)/dev.stamp
 	@mkdir -p .fuzz; for target in filter path patch body request; do \
 	$(BIN)/python -m tests.fuzz.harness $$target .fuzz/$$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+# Breaks the running system in every way that it must survive, checks what became of it, and writes the README's table:
+# about an hour. `make faults ARGS="--kind disk --only portal"` runs a part.
+faults: $(VENV)/dev.stamp postgresql
+	@$(BIN)/python -m tests.faults.long --readme $(ARGS)
 
 # Measures the whole system on this machine and writes bench/RESULTS.md: about ten minutes for each database.
 bench: $(VENV)/dev.stamp postgresql

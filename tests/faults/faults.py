@@ -135,6 +135,16 @@ def none(context: Context) -> None:
     context.workload.run()
 
 
+def in_turn(*faults: Fault) -> Fault:
+    """One fault after the other under the same clients, whose whole history is checked at the end."""
+
+    def fault(context: Context) -> None:
+        for one in faults:
+            one(context)
+
+    return fault
+
+
 # Crashes --------------------------------------------------------------------------------------------------------------
 
 
@@ -410,13 +420,13 @@ async def _publish_poison(context: Context, sentinels: dict[str, str], client: C
         ahead = events_pb2.UserUpdated(
             origin=origin, user=user_pb2.User(id=sentinel, user_name=roll.users.get(sentinel, "x"), version=1000)
         )
-        kinds: list[tuple[str, bytes, str, int, tuple[str, ...]]] = [
+        kinds: list[tuple[str, bytes, str, int]] = [
             # a payload that is no message, a kind of event that nobody knows, a version that never was
-            ("rollcall.directory.v1.UserUpdated", b"\xff\xff\xff", str(uuid.uuid4()), 1, ("portal", "mdm")),
-            ("rollcall.directory.v1.UserPromoted", b"", str(uuid.uuid4()), 1, ("portal", "mdm")),
-            ("rollcall.directory.v1.UserUpdated", ahead.SerializeToString(), sentinel, 1000, (owner,)),
+            ("rollcall.directory.v1.UserUpdated", b"\xff\xff\xff", str(uuid.uuid4()), 1),
+            ("rollcall.directory.v1.UserPromoted", b"", str(uuid.uuid4()), 1),
+            ("rollcall.directory.v1.UserUpdated", ahead.SerializeToString(), sentinel, 1000),
         ]
-        for kind, payload, aggregate_id, version, services in kinds:
+        for kind, payload, aggregate_id, version in kinds:
             event_id = str(uuid.uuid4())
             # A resource token of its own keeps these subjects out of the relay's fences.
             tokens = (partition_of(connection_id), portal, "injected", "updated", connection_id, aggregate_id)
@@ -429,11 +439,11 @@ async def _publish_poison(context: Context, sentinels: dict[str, str], client: C
                 "rollcall-sequence": "1",
             }
             await js.publish(".".join(["directory.v1", *map(str, tokens)]), payload, headers=headers)
-            context.injected.add(event_id, aggregate_id, services)
-        await _publish_unstorable(context, js, partition_of(connection_id), portal, connection_id)
+            context.injected.add(event_id, aggregate_id, (owner,))
+        await _publish_unstorable(context, js, portal, connection_id, owner)
 
 
-async def _publish_unstorable(context: Context, js: Any, partition: int, portal: str, connection_id: str) -> None:
+async def _publish_unstorable(context: Context, js: Any, portal: str, connection_id: str, owner: str) -> None:
     """Publish events whose headers no column can hold: they too must be parked, and stop nobody."""
     unstorable: list[dict[str, str]] = [
         {"rollcall-version": "99999999999999999999"},
@@ -450,11 +460,11 @@ async def _publish_unstorable(context: Context, js: Any, partition: int, portal:
             "rollcall-version": "1",
             "rollcall-sequence": "1",
         } | wrong
-        subject = f"directory.v1.{partition}.{portal}.injected.updated.{connection_id}.{aggregate_id}"
+        subject = f"directory.v1.{partition_of(connection_id)}.{portal}.injected.updated.{connection_id}.{aggregate_id}"
         await js.publish(subject, b"", headers=headers)
         # What claims to be of so long a resource is kept under the part of it that fits.
         claimed = headers["ce-subject"].partition("/")[2][:64]
-        context.injected.add(event_id, claimed, () if claimed in context.injected.aggregates else ("portal", "mdm"))
+        context.injected.add(event_id, claimed, () if claimed in context.injected.aggregates else (owner,))
 
 
 def consumer_paused(process: str) -> Fault:

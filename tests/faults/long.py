@@ -1,20 +1,21 @@
 """The long run: every fault several times at full size, and the table of what became of it. `make faults`.
 
-    python -m tests.faults.long [--runs N] [--only TEXT] [--kind sqlite|postgresql|cluster|disk] [--seed S]
-                                [--size small|full] [--readme]
+    python -m tests.faults.long [--runs N] [--only TEXT] [--kind KIND]… [--seed S] [--size small|full] [--readme]
 
-`--readme` writes the table between the markers `<!-- faults -->` and `<!-- /faults -->` of the README.
+KIND is model, migrations, sqlite, postgresql, cluster, disk or bulk; default: all of them. `--readme` writes the table
+between the markers `<!-- faults -->` and `<!-- /faults -->` of the README; of a part of the faults, their lines in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from rich.table import Table
 
 from tests.conftest import PostgresServer
 from tests.faults import cluster, faults
+from tests.faults.bulk_work import LONGEST_STALL, BulkWork, Piece
 from tests.faults.checker import Report
 from tests.faults.disk import can_mount, disk_full, small_disk
 from tests.faults.faults import CRASHPOINTS, WIRES, Fault, inject
@@ -35,6 +37,8 @@ from tests.stack import REPOSITORY, SERVICES
 
 START, END = "<!-- faults -->", "<!-- /faults -->"
 STORES = ("jetstream", *SERVICES)
+KINDS = ("model", "migrations", "sqlite", "postgresql", "cluster", "disk", "bulk")
+BULK_USERS = {"small": 1_000, "full": 10_000}
 
 
 @dataclass(slots=True)
@@ -69,6 +73,7 @@ class Line:
 
 
 HEADINGS = ("fault", "runs", "acknowledged writes", "lost", "duplicated", "reordered", "seconds to converge, at most")
+BULK_HEADINGS = ("bulk work", "seconds", "requests meanwhile", "median, ms", "slowest, ms")
 
 
 def common_faults() -> dict[str, Fault]:
@@ -120,6 +125,7 @@ class Options:
     only: str
     seed: int
     size: Size
+    bulk_users: int
     console: Console
 
 
@@ -161,12 +167,18 @@ class LongRun:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.lines: list[Line] = []
+        self.pieces: list[tuple[str, Piece]] = []
+        self.failed = False
         self._seeds = options.seed
 
     def run_kind(self, kind: str) -> None:
-        """Run the faults of one kind of system."""
-        if kind == "disk":
-            self._run_disks()
+        """Run the faults of one kind."""
+        others = {
+            "model": self._explore, "migrations": self._migrate, "disk": self._run_disks, "bulk": self._run_bulk
+        }  # fmt: skip
+        if kind in others:
+            if kind == "disk" or not self.options.only:
+                others[kind]()
             return
         chosen = {"sqlite": common_faults(), "postgresql": common_faults() | POSTGRESQL_FAULTS}.get(
             kind, CLUSTER_FAULTS
@@ -180,6 +192,28 @@ class LongRun:
                 advance(name)
                 label = name if kind == "cluster" else f"{kind}: {name}"
                 self._run_one(label, fault, stack, postgres)
+
+    def _explore(self) -> None:
+        self.options.console.print("model of the relay's protocol, every interleaving:")
+        self.failed |= model.main() != 0
+
+    def _migrate(self) -> None:
+        crash_migrations()
+        self.options.console.print("migrations killed halfway: done again, each schema is whole")
+
+    def _run_bulk(self) -> None:
+        for kind in ("sqlite", "postgresql"):
+            with _stack(kind, FaultStack) as (stack, _), self._progress("bulk", 2) as advance:
+                advance(f"{kind}, killed halfway")
+                BulkWork(stack, self.options.bulk_users // 10, kill=True).run()
+                advance(f"{kind}, {self.options.bulk_users:,} users")
+                for piece in BulkWork(stack, self.options.bulk_users, kill=False).run():
+                    self.pieces.append((f"{kind}: {piece.name}, {self.options.bulk_users:,} users", piece))
+                    if piece.worst > LONGEST_STALL:
+                        self.failed = True
+                        self.options.console.print(
+                            f"[red]{kind}: {piece.name}: a request took {piece.worst:.3f} s[/red]"
+                        )
 
     def _run_disks(self) -> None:
         wanted = [store for store in STORES if self.options.only in f"disk full: {store}"]
@@ -244,52 +278,108 @@ class LongRun:
             table.add_row(*line.cells(), style="red" if line.failures else None)
         return table
 
-    def markdown(self) -> str:
-        """The table for the README."""
-        rows = [HEADINGS, ("---", *("--:" for _ in HEADINGS[1:])), *(line.cells() for line in self.lines)]
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    def bulk_table(self) -> Table:
+        """The bulk work for a terminal."""
+        table = Table()
+        for heading in BULK_HEADINGS:
+            table.add_column(heading, overflow="fold", justify="left" if heading == BULK_HEADINGS[0] else "right")
+        for cells in self.bulk_cells():
+            table.add_row(*cells)
+        return table
+
+    def bulk_cells(self) -> list[list[str]]:
+        """The lines of the bulk work as texts."""
+        return [
+            [
+                name,
+                f"{piece.seconds:.1f}",
+                f"{piece.requests:,}",
+                f"{piece.median * 1e3:.1f}",
+                f"{piece.worst * 1e3:.0f}",
+            ]
+            for name, piece in self.pieces
+        ]
 
 
-def write_readme(markdown: str, readme: Path = REPOSITORY / "README.md") -> bool:
-    """Put the table between the README's markers; False when it has none."""
+def write_readme(
+    lines: Sequence[Sequence[str]],
+    bulk: Sequence[Sequence[str]],
+    told: str,
+    *,
+    whole: bool,
+    readme: Path = REPOSITORY / "README.md",
+) -> bool:
+    """Put the tables between the README's markers, under a sentence; False when it has none.
+
+    Unless they are the `whole`, lines of other faults stay.
+    """
     text = readme.read_text()
     before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
+    between, end, after = rest.partition(END)
     if not start or not end:
         return False
-    readme.write_text(f"{before}{start}\n{markdown}\n{end}{after}")
+    tables = []
+    for headings, rows in ((HEADINGS, lines), (BULK_HEADINGS, bulk)):
+        kept = {} if whole else _rows(between, headings)
+        kept.update((row[0], list(row)) for row in rows)
+        if kept:
+            tables.append(_markdown(headings, list(kept.values())))
+    content = "\n\n".join([told, *tables])
+    readme.write_text(f"{before}{start}\n{content}\n{end}{after}")
     return True
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    every = [headings, ("---", *("--:" for _ in headings[1:])), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in every)
+
+
+def _rows(text: str, headings: Sequence[str]) -> dict[str, list[str]]:
+    """The rows of a table in a text, by their first cell."""
+    found: dict[str, list[str]] = {}
+    inside = False
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        if not line.startswith("|"):
+            inside = False
+        elif cells == list(headings):
+            inside = True
+        elif inside and not cells[0].startswith("---"):
+            found[cells[0]] = cells
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, print the table; exit 1 when any run violated an invariant or ended in an error."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.long", description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=3, help="runs of each fault")
+    parser.add_argument("--runs", type=int, default=2, help="runs of each fault")
     parser.add_argument("--only", default="", help="faults whose name contains this text")
-    parser.add_argument("--kind", choices=("sqlite", "postgresql", "cluster", "disk"), action="append")
+    parser.add_argument("--kind", choices=KINDS, action="append")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000, help="the first seed")
     parser.add_argument("--size", choices=("small", "full"), default="full")
     parser.add_argument("--readme", action="store_true", help="write the table to the README")
     given = parser.parse_args(arguments)
     console = Console()
     console.print(f"seed {given.seed}")
-    failed = False
-    if not given.only:
-        console.print("model of the relay's protocol, every interleaving:")
-        failed |= model.main() != 0
-        crash_migrations()
-        console.print("migrations killed halfway: done again, each schema is whole")
     size = {"small": SMALL, "full": FULL}[given.size]
-    run = LongRun(Options(given.runs, given.only, given.seed, size, console))
+    run = LongRun(Options(given.runs, given.only, given.seed, size, BULK_USERS[given.size], console))
     try:
-        for kind in given.kind or ("sqlite", "postgresql", "cluster", "disk"):
+        for kind in given.kind or KINDS:
             run.run_kind(kind)
     finally:
         console.print(run.table())
-    if given.readme and not write_readme(run.markdown()):
-        console.print(f"the README has no {START} … {END}")
-        failed = True
-    return 1 if failed or any(line.failures for line in run.lines) else 0
+        if run.pieces:
+            console.print(run.bulk_table())
+    if given.readme:
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        told = (
+            f"Last written on {today}: {given.runs} runs of each fault at size {given.size}, seeds from {given.seed}."
+        )
+        whole = not given.only and not given.kind
+        if not write_readme([line.cells() for line in run.lines], run.bulk_cells(), told, whole=whole):
+            console.print(f"the README has no {START} … {END}")
+            return 1
+    return 1 if run.failed or any(line.failures for line in run.lines) else 0
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from chassis.migrations import SchemaMismatch, check
 from tests.conftest import PostgresServer
+from tests.faults.nursery import Nursery
 from tests.stack import PACKAGES, REPOSITORY, SERVICES
 
 POINTS = ("migrations.after_step", "migrations.before_commit")
@@ -34,10 +33,12 @@ def crash_migrations(postgres: PostgresServer | None = None, cases: Sequence[tup
             resources.callback(server.remove)
             server.start()
         directory = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="rollcall-migrations-")))
+        nursery = Nursery()
+        resources.callback(nursery.close)
         for number, (service, dialect, point) in enumerate(cases):
             with _database(dialect, server, directory / f"{number}.db") as url:
-                _assert_killed(service, url, point)
-                _migrate(service, url, "")
+                _assert_killed(nursery, directory, service, url, point)
+                _migrate(nursery, directory, service, url, "")
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def _database(dialect: str, server: PostgresServer, path: Path) -> Iterator[str]
             yield url
 
 
-def _migrate(service: str, url: str, crashpoint: str) -> int:
+def _migrate(nursery: Nursery, directory: Path, service: str, url: str, crashpoint: str) -> int:
     prefix = service.upper()
     environment = os.environ | {
         f"{prefix}_DATABASE_URL": url,
@@ -60,18 +61,17 @@ def _migrate(service: str, url: str, crashpoint: str) -> int:
         f"{prefix}_PUBLIC_URL": "http://127.0.0.1",
         "ROLLCALL_CRASHPOINT": crashpoint,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", PACKAGES[service], "migrate"],
-        env=environment, cwd=REPOSITORY, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
+    log = directory / "log"
+    log.write_bytes(b"")
+    code = nursery.spawn(["-m", PACKAGES[service], "migrate"], environment, str(log), str(REPOSITORY)).wait(60)
     if not crashpoint:
-        assert done.returncode == 0, done.stderr.decode()
+        assert code == 0, log.read_text()
         check(url, str(REPOSITORY / PACKAGES[service] / "migrations"))
-    return done.returncode
+    return code
 
 
-def _assert_killed(service: str, url: str, point: str) -> None:
-    code = _migrate(service, url, f"{point}:1")
+def _assert_killed(nursery: Nursery, directory: Path, service: str, url: str, point: str) -> None:
+    code = _migrate(nursery, directory, service, url, f"{point}:1")
     assert code == -signal.SIGKILL, f"the migration of {service} never passed {point}"
     try:
         check(url, str(REPOSITORY / PACKAGES[service] / "migrations"))

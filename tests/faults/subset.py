@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import PostgresServer
 from tests.faults import faults
+from tests.faults.bulk_work import BulkWork
 from tests.faults.faults import Fault, Outcome, inject
 from tests.faults.system import FaultStack
 from tests.faults.workload import SMALL
@@ -77,42 +78,37 @@ def test_every_process_may_die_at_every_crash_point(stack: FaultStack) -> None:
     holds(faults.crash_everywhere, stack, 101, behaviour="remove_employee_and_devices")
 
 
-@pytest.mark.parametrize("fault", [faults.kill("nats"), faults.nats_stopped], ids=["killed", "stopped"])
-def test_nats_may_go_away(stack: FaultStack, fault: Fault) -> None:
-    """DELIVERY: "NATS killed, stopped 60 s": "SCIM writes go on; the outbox grows; nothing but latency is lost"."""
-    holds(fault, stack, 102)
+def test_nats_may_be_killed_or_stopped_and_forget_what_it_was_given(stack: FaultStack) -> None:
+    """DELIVERY: "NATS killed, stopped 60 s, and stopped longer than the dedupe window".
+
+    "SCIM writes go on; the outbox grows; nothing but latency is lost"; "version ≥ mine means already sent".
+    """
+    away = faults.nats_away_past_the_duplicate_window
+    holds(faults.in_turn(faults.kill("nats"), faults.nats_stopped, away), stack, 102)
 
 
-def test_nats_may_be_away_longer_than_it_remembers_ids(stack: FaultStack) -> None:
-    """DELIVERY: "stopped longer than the dedupe window"; "version ≥ mine means already sent"."""
-    holds(faults.nats_away_past_the_duplicate_window, stack, 103)
+def test_events_may_come_in_the_wrong_order_and_three_times_more(stack: FaultStack) -> None:
+    """DELIVERY: "every event republished three times; adjacent events swapped".
+
+    "A gap is repaired by reading the aggregate from the directory"; "consumers prove idempotent by changing nothing".
+    """
+    holds(faults.in_turn(faults.swapped, faults.republished), stack, 104)
 
 
-def test_every_event_may_come_three_times_more(stack: FaultStack) -> None:
-    """DELIVERY: "every event republished three times"; "consumers prove idempotent by changing nothing"."""
-    holds(faults.republished, stack, 104)
+def test_poison_is_parked_and_stops_nobody_else_while_answers_vanish_on_every_wire(stack: FaultStack) -> None:
+    """DELIVERY: "poison of three kinds": "everybody else's events go on"; "lost replies in each direction"."""
+    holds(faults.in_turn(faults.poisoned, faults.lost_everywhere), stack, 106)
 
 
-def test_adjacent_events_may_be_swapped(stack: FaultStack) -> None:
-    """DELIVERY: "adjacent events swapped"; "a gap is repaired by reading the aggregate from the directory"."""
-    holds(faults.swapped, stack, 105)
+def test_a_consumer_may_be_paused_past_its_ack_wait_and_the_stream_be_deleted(stack: FaultStack) -> None:
+    """DELIVERY: "consumer paused past its ack wait"; "stream deleted".
+
+    "A replica works a partition only while it holds that partition's lease"; "A stream that is lost, restored stale or
+    too short is rebuilt from the outbox".
+    """
+    holds(faults.in_turn(faults.consumer_paused("portal"), faults.stream_deleted), stack, 107)
 
 
-def test_poison_is_parked_and_stops_nobody_else(stack: FaultStack) -> None:
-    """DELIVERY: "poison of three kinds": "everybody else's events go on"."""
-    holds(faults.poisoned, stack, 106)
-
-
-def test_a_consumer_may_be_paused_past_its_ack_wait(stack: FaultStack) -> None:
-    """DELIVERY: "consumer paused past its ack wait"; "A replica works a partition only while it holds … lease"."""
-    holds(faults.consumer_paused("portal"), stack, 107)
-
-
-def test_requests_and_replies_may_vanish_on_every_wire(stack: FaultStack) -> None:
-    """DELIVERY: "lost replies in each direction (a small asyncio TCP proxy in tests)"."""
-    holds(faults.lost_everywhere, stack, 109)
-
-
-def test_a_deleted_stream_is_rebuilt_from_the_outbox(stack: FaultStack) -> None:
-    """DELIVERY: "A stream that is lost, restored stale or too short is rebuilt from the outbox"."""
-    holds(faults.stream_deleted, stack, 110)
+def test_bulk_work_goes_on_where_a_crash_stopped_it(stack: FaultStack) -> None:
+    """The rule: bulk work "runs in bounded chunks, resumes after a kill where it stopped"."""
+    BulkWork(stack, 600, kill=True).run()

@@ -23,14 +23,11 @@ def kind() -> str:
     return "postgresql"
 
 
-def test_a_paused_relay_does_not_break_order_when_it_goes_on(stack: FaultStack) -> None:
-    """DELIVERY: "A paused leader must not break order after another took over"."""
-    holds(faults.relay_paused, stack, 108)
-
-
-def test_postgresql_may_be_killed(stack: FaultStack, own_postgres: PostgresServer) -> None:
-    """DELIVERY: "PostgreSQL postmaster killed"."""
-    holds(faults.postgresql_killed, stack, 111, own_postgres)
+def test_the_leading_relay_may_be_paused_and_postgresql_be_killed(
+    stack: FaultStack, own_postgres: PostgresServer
+) -> None:
+    """DELIVERY: "A paused leader must not break order after another took over"; "PostgreSQL postmaster killed"."""
+    holds(faults.in_turn(faults.relay_paused, faults.postgresql_killed), stack, 108, own_postgres)
 
 
 def test_a_migration_killed_halfway_leaves_nothing_and_is_done_again(own_postgres: PostgresServer) -> None:

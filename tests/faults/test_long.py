@@ -39,11 +39,26 @@ def test_the_table_replaces_what_is_between_the_markers_and_nothing_else(tmp_pat
     """DELIVERY: the long run "prints a table: fault × runs × acknowledged writes × lost × …"."""
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{START}\nold\n{END}\nafter\n")
-    assert write_readme("| new |", readme)
-    assert readme.read_text() == f"before\n{START}\n| new |\n{END}\nafter\n"
+    assert write_readme([["a | b"]], [], "Written.", whole=True, readme=readme)
+    table = f"| {' | '.join(HEADINGS)} |\n| {' | '.join(['---', *['--:'] * (len(HEADINGS) - 1)])} |"
+    assert readme.read_text() == f"before\n{START}\nWritten.\n\n{table}\n| a | b |\n{END}\nafter\n"
     readme.write_text("no markers")
-    assert not write_readme("| new |", readme)
+    assert not write_readme([["new"]], [], "Written.", whole=True, readme=readme)
     assert readme.read_text() == "no markers"
+
+
+def test_a_part_of_the_faults_leaves_the_lines_of_the_others(tmp_path: Path) -> None:
+    """The table tells of each fault what its last run found."""
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{START}\n{END}\n")
+    one, two, bulk = ["one", *"123456"], ["two", *"123456"], ["many", *"1234"]
+    assert write_readme([one, two], [bulk], "First.", whole=True, readme=readme)
+    assert write_readme([["two", *"999999"]], [], "Second.", whole=False, readme=readme)
+    text = readme.read_text()
+    for line in ("Second.", "| one | 1 | 2 |", "| two | 9 | 9 |", "| many | 1 | 2 |"):
+        assert line in text
+    assert "First." not in text
+    assert text.count("| two |") == 1
 
 
 def test_a_line_adds_its_runs_up_and_tells_the_slowest() -> None:

@@ -48,7 +48,7 @@ class Size:
     clients: int = 8
 
 
-SMALL = Size(users=16, groups=4, operations=90, clients=6)
+SMALL = Size(users=16, groups=4, operations=70, clients=6)
 FULL = Size()
 
 
