@@ -343,7 +343,7 @@ async def test_a_stale_etag_and_an_unknown_group_are_refused(connected: Connecte
         ([operation("add", "members", [{"display": "x"}])], "INVALID_VALUE"),
         ([operation("remove", "displayName")], "INVALID_VALUE"),
         ([operation("add", "members", ["x" * 513])], "INVALID_VALUE"),
-        ([operation("remove", 'members[nonsense eq "x"]')], "INVALID_PATH"),
+        ([operation("remove", 'members[nonsense eq "x"]')], "INVALID_FILTER"),
     ],
 )
 async def test_a_group_patch_that_is_wrong_is_refused(

@@ -82,7 +82,7 @@ async def test_an_operation_on_a_user_is_refused_by_its_number_and_none_is_appli
     ("last", "reason", "field"),
     [
         (("add", "members", [{"value": 5}]), "INVALID_VALUE", "operations[2].value"),
-        (("remove", 'members[nope eq "x"]'), "INVALID_PATH", "operations[2].path"),
+        (("remove", 'members[nope eq "x"]'), "INVALID_FILTER", "operations[2].path"),
         (("replace", 'members[value eq "x"].type', "Group"), "MUTABILITY", "operations[2].path"),
         (("replace", None, {"members": [], "displayName": 5}), "INVALID_VALUE", "operations[2].value"),
         (("remove", "displayName"), "MUTABILITY", "operations[2].path"),
