@@ -440,8 +440,8 @@ def stacks(
         yield stack_of
 
 
-# Not of the session itself: pytest would stop one kind's system whenever a test of the other kind comes.
-@pytest.fixture(params=["sqlite", "postgresql"])
+# Not of the session's scope: pytest would stop one kind's system whenever a test of the other kind comes.
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def session_stack(request: pytest.FixtureRequest, stacks: Callable[[str], Stack]) -> Stack:
     """The session's system on each kind of database; see `stack`."""
     return stacks(request.param)

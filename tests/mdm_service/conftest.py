@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import grpc
 import pytest
 from rollcall.directory.v1 import connection_service_pb2_grpc, directory_service_pb2_grpc
 
-from chassis import grpc_client, migrations
+from chassis import grpc_client
 from chassis.database import Database
 from chassis.grpc_server import Server
 from mdm_service.directory import Directory
 from mdm_service.tables import MIGRATIONS
-from tests.conftest import PostgresServer
+from tests.conftest import Schemas
 from tests.mdm_service.world import DirectoryOfTests, Tenant
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def mdm_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a database with the service's schema, one of each kind for the session; tests make their tenants."""
-    with contextlib.ExitStack() as stack:
-        if request.param == "sqlite":
-            url = f"sqlite:///{tmp_path_factory.mktemp('mdm') / 'mdm.db'}"
-        else:
-            server: PostgresServer = request.getfixturevalue("postgres_server")
-            url = stack.enter_context(server.database())
-        migrations.upgrade(url, MIGRATIONS)
-        yield url
+@pytest.fixture(scope="session")
+def mdm_urls(schemas: Schemas) -> Iterator[Callable[[str], str]]:
+    """A database of each kind with the service's schema, for the session; tests make their tenants."""
+    with contextlib.ExitStack() as databases:
+        yield functools.cache(lambda kind: databases.enter_context(schemas.database(kind, MIGRATIONS)))
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def mdm_url(request: pytest.FixtureRequest, mdm_urls: Callable[[str], str]) -> str:
+    """The URL of the session's database of a kind."""
+    return mdm_urls(request.param)
 
 
 @pytest.fixture

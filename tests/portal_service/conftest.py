@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -12,40 +10,27 @@ import sqlalchemy as sa
 from rollcall.directory.v1 import connection_service_pb2_grpc, directory_service_pb2_grpc
 
 from chassis.database import Database
-from chassis.migrations import upgrade
 from portal_service.directory import Directory
 from portal_service.tables import MIGRATIONS, PortalTable
-from tests.conftest import PostgresServer
+from tests.conftest import Schemas
 from tests.portal_service.desk import Desk, RecordedDirectory
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with the service's schema, to be copied."""
-    path = tmp_path_factory.mktemp("portal") / "schema.db"
-    upgrade(f"sqlite:///{path}", MIGRATIONS)
-    with sa.create_engine(f"sqlite:///{path}").connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
-    return path
-
-
-@pytest.fixture(scope="session")
-def migrated_postgresql(postgres_server: PostgresServer) -> Iterator[str]:
+def shared_postgresql(schemas: Schemas) -> Iterator[str]:
     """The URL of a PostgreSQL database with the service's schema; each test leaves it empty."""
-    with postgres_server.database() as url:
-        upgrade(url, MIGRATIONS)
+    with schemas.database("postgresql", MIGRATIONS) as url:
         yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def schema_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def schema_url(request: pytest.FixtureRequest, schemas: Schemas) -> Iterator[str]:
     """The URL of a database with the service's schema and nothing in it, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
-        path = tmp_path / "portal.db"
-        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
-        yield f"sqlite:///{path}"
+        with schemas.database("sqlite", MIGRATIONS) as url:
+            yield url
         return
-    url: str = request.getfixturevalue("migrated_postgresql")
+    url = request.getfixturevalue("shared_postgresql")
     yield url
     empty(url)
 
