@@ -79,10 +79,11 @@ class Builder:
         self.root = directory / "image"
         self._directory = directory
         self._stages: dict[str, Path] = {}
-        # The `python` of the base image: one without anything installed into it but pip.
+        # The `python` of the base image, of which the steps use venv and pip.
         base = directory / "base"
         base.mkdir()
-        (base / "python").symlink_to(sys.executable)
+        (base / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        (base / "python").chmod(0o755)
         if shutil.which("strip") is None:
             # The image of the build stage has it; without, only the size is another.
             (base / "strip").symlink_to("/bin/true")
@@ -131,9 +132,11 @@ class Builder:
             path = source / name.lstrip("/")
             if path.is_dir():
                 assert not destination.exists()
-                # Dockerfile.dockerignore keeps them out of the context.
-                ignored = shutil.ignore_patterns("__pycache__") if source == ROOT else None
-                shutil.copytree(path, destination, symlinks=True, ignore=ignored)
+                if source == ROOT:
+                    # Dockerfile.dockerignore keeps what Python left here out of the context.
+                    shutil.copytree(path, destination, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copytree(path, destination, symlinks=True, copy_function=os.link)
             else:
                 into = destination / path.name if target.endswith("/") else destination
                 into.parent.mkdir(parents=True, exist_ok=True)

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Run once, by the image of PostgreSQL, when the data directory is new.
 set -eu
 for name in directory portal mdm; do
