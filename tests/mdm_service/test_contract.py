@@ -126,8 +126,20 @@ def test_a_setting_that_is_missing_is_named(
         MdmSettings.load()
     assert stopped.value.code == 2
     told = capsys.readouterr().err
-    for name in ("MDM_DATABASE_URL", "MDM_NATS_URL", "MDM_CREDENTIALS_FILE", "MDM_DIRECTORY_TARGET"):
+    for name in ("MDM_DATABASE_URL", "MDM_NATS_URL", "MDM_DIRECTORY_TARGET", "MDM_ADDRESS"):
         assert f"rollcall: {name}: is required" in told
+    # What depends on other settings is looked at once those are there.
+    for name, value in (
+        ("DATABASE_URL", "sqlite:///mdm.db"),
+        ("NATS_URL", "nats://127.0.0.1:4222"),
+        ("DIRECTORY_TARGET", "127.0.0.1:1"),
+        ("ADDRESS", "127.0.0.1:0"),
+    ):
+        monkeypatch.setenv(f"MDM_{name}", value)
+    with pytest.raises(SystemExit) as stopped:
+        MdmSettings.load()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "rollcall: MDM_CREDENTIALS_FILE: is required, or TLS_IDENTITIES\n"
 
 
 @pytest.mark.parametrize("text", ["a@b", "ada.lovelace+x@example.org", "ü@ö.test"])
