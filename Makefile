@@ -8,7 +8,7 @@ ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
 PYTHON := python3
 endif
 
-.PHONY: up test check lint protos lock postgresql clean conformance fuzz bench bench-quick bench-peers faults
+.PHONY: up test check lint protos lock postgresql clean conformance fuzz bench bench-quick bench-peers faults sbom licenses audit
 
 up: $(VENV)/runtime.stamp
 	@exec $(BIN)/rollcall up $(ARGS)
@@ -39,6 +39,29 @@ lock: $(VENV)/dev.stamp
 	$(COMPILE) -o requirements/runtime.txt pyproject.toml
 	$(COMPILE) --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
+	$(COMPILE) -o requirements/supply.txt requirements/supply.in
+
+# What looks at the dependencies lives apart from them: an environment of its own, from a lock of its own.
+SUPPLY := $(VENV)/supply
+$(SUPPLY)/stamp: requirements/supply.txt | $(VENV)/bin/pip
+	@echo 'installing from requirements/supply.txt'
+	@$(PYTHON) -m venv $(SUPPLY)
+	@$(SUPPLY)/bin/pip install --disable-pip-version-check -q --require-hashes -r requirements/supply.txt
+	@touch $@
+
+# The software bill of materials of what is shipped, CycloneDX in JSON, made from the lock: dist/sbom.json.
+sbom: $(SUPPLY)/stamp
+	@mkdir -p dist
+	@$(SUPPLY)/bin/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml --mc-type application \
+	--output-reproducible --output-format JSON --output-file dist/sbom.json
+	@echo 'wrote dist/sbom.json'
+
+licenses: $(VENV)/dev.stamp
+	@$(BIN)/python requirements/licenses.py
+
+# Known vulnerabilities of the locked versions. Exit 1: there are some; 2: the advisories could not be reached.
+audit: $(SUPPLY)/stamp
+	@$(SUPPLY)/bin/python requirements/audit.py $(SUPPLY)/bin/pip-audit
 
 # The tests start a PostgreSQL of their own: Debian's binaries where they exist, else those of a development dependency.
 postgresql:
