@@ -8,7 +8,7 @@ from rollcall.directory.v1 import events_pb2
 
 from chassis import audit, scim_token
 from chassis.database import Transaction
-from directory_service.directory import Access, Directory
+from directory_service.directory import Access, Directory, in_steps
 from directory_service.errors import (
     ConnectionDeleting,
     ConnectionNotFound,
@@ -29,7 +29,7 @@ from directory_service.tokens import insert_token
 from directory_service.users import remove_user
 from directory_service.workspaces import check_name
 
-DELETED_AT_ONCE = 50
+DELETED_AT_ONCE = 20
 """Users or groups that one transaction of a connection's deletion removes: a SCIM request may wait behind it."""
 MEMBERS_DELETED_AT_ONCE = 1_000
 """Members after which such a transaction takes no further group."""
@@ -185,8 +185,7 @@ async def finish_deletion(directory: Directory, connection_id: str) -> None:
 
     May be interrupted and begun again; a connection that is gone is no error.
     """
-    while await directory.db.write(lambda tx: _delete_some(tx, connection_id), key=connection_id):
-        pass
+    await in_steps(lambda: directory.db.write(lambda tx: _delete_some(tx, connection_id), key=connection_id))
     directory.history.forget(connection_id)
     directory.profiles.forget(connection_id)
 

@@ -1,7 +1,8 @@
 """What every use case of the directory works with, and the lock that every write begins with."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,6 +19,9 @@ from directory_service.tables import STATE_DELETING, STATE_ENABLED
 from directory_service.walks import Walks
 
 T = TypeVar("T")
+
+LONGEST_REST = 0.1
+"""Seconds that background work rests at most between two transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,18 @@ class Directory:
     def scope(self, connection_id: str) -> Scope:
         """Return where the filters of a connection apply."""
         return Scope(self.db.dialect, connection_id, f"{self.public_url}/scim/v2/{connection_id}")
+
+
+async def in_steps(step: Callable[[], Awaitable[bool]]) -> None:
+    """Take steps of background work until one says that nothing is left.
+
+    Between two it rests as long as the last one took, a tenth of a second at most: requests come first.
+    """
+    while True:
+        began = time.monotonic()
+        if not await step():
+            return
+        await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST))
 
 
 def lock(tx: Transaction, access: Access) -> Journal:

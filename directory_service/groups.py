@@ -9,7 +9,7 @@ from rollcall.directory.v1 import directory_service_pb2, events_pb2, group_pb2
 from chassis.crashpoints import crashpoint
 from chassis.database import Transaction
 from chassis.scim_message import document_to_message
-from directory_service.directory import Access, Directory
+from directory_service.directory import Access, Directory, in_steps
 from directory_service.documents import (
     MAX_NAME,
     check_etag,
@@ -225,12 +225,15 @@ async def purge_deleted_groups(directory: Directory) -> None:
 
     May be interrupted and begun again.
     """
-    while (found := await directory.db.read(repository.first_deleted_group)) is not None:
-        connection_id, group_id = found
-        await directory.db.write(
-            lambda tx, owner=connection_id, group=group_id: purge_some(tx, owner, group),  # type: ignore[misc]
-            key=connection_id,
-        )
+
+    async def step() -> bool:
+        found = await directory.db.read(repository.first_deleted_group)
+        if found is not None:
+            connection_id, group_id = found
+            await directory.db.write(lambda tx: purge_some(tx, connection_id, group_id), key=connection_id)
+        return found is not None
+
+    await in_steps(step)
 
 
 def purge_some(tx: Transaction, connection_id: str, group_id: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from rollcall.directory.v1 import connection_service_pb2 as pb
 
 from chassis.database import Transaction
-from directory_service.directory import Access, Directory
+from directory_service.directory import Access, Directory, in_steps
 from directory_service.domain.metadata import MappingRefused, check_mapping, resolve
 from directory_service.errors import ConnectionDeleting, ConnectionNotFound, InvalidValue, UserNotFound
 from directory_service.repository import connections as repository
@@ -15,7 +15,7 @@ from directory_service.repository import users as users_repository
 from directory_service.repository.events import Journal
 from directory_service.users import store_change
 
-RESOLVED_AT_ONCE = 50
+RESOLVED_AT_ONCE = 20
 """Users that one transaction of a re-resolution reads: a SCIM request may wait behind it."""
 
 Mapping = list[dict[str, Any]]
@@ -122,8 +122,7 @@ async def re_resolve(directory: Directory, connection_id: str) -> None:
     """
     access = Access(connection_id, by_token=False)
     try:
-        while await directory.write(access, _resolve_some):
-            pass
+        await in_steps(lambda: directory.write(access, _resolve_some))
     except (ConnectionNotFound, ConnectionDeleting):
         return
 

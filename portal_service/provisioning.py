@@ -17,7 +17,7 @@ from rollcall.directory.v1.user_pb2 import User
 
 from chassis.consumer import Event, Handler
 from chassis.database import Transaction
-from portal_service import closures, repository
+from portal_service import closures, departures, repository
 from portal_service.accounts import ON_CREATE, AccountKind, Occasion, Standing, appear, facts_of, follow, leave, offer
 from portal_service.collaborators import COLLABORATOR, decide_roles
 from portal_service.domain.accounts import AccountState
@@ -172,9 +172,14 @@ def _members_changed(
 
 def _group_deleted(tx: Transaction, event: Event, rules: AnyRow, group_id: str) -> None:
     concerned: list[str] = []
-    if _decides_roles(tx, rules, group_id):
-        concerned = repository.users_beneath(tx, rules.connection_id, [group_id])
-    repository.delete_group(tx, rules.connection_id, group_id)
+    decides = _decides_roles(tx, rules, group_id)
+    # A repair tells what it takes from whom, so it is made whole.
+    if not event.repair and repository.is_group_larger(tx, rules.connection_id, group_id, departures.AT_ONCE):
+        departures.begin(tx, event, rules, group_id, decides=decides)
+    else:
+        if decides:
+            concerned = repository.users_beneath(tx, rules.connection_id, [group_id])
+        repository.delete_group(tx, rules.connection_id, group_id)
     for name_key in repository.unbind_role_mappings(tx, rules.connection_id, group_id):
         # A new group of that name may have come before the old one went: the two are different resources.
         heir = repository.find_group_first_named(tx, rules.connection_id, name_key)

@@ -64,6 +64,7 @@ _members = _table("group_members")
 _rules = _table("rules")
 _mappings = _table("role_mappings")
 _reviews = _table("role_reviews")
+_departures = _table("departures")
 _publications = _table("publications")
 _audiences = _table("publication_audiences")
 _effects = _table("effects")
@@ -235,7 +236,7 @@ def find_full_workspace(tx: Transaction) -> str | None:
 
 def delete_connection(tx: Transaction, connection_id: str) -> None:
     """Removes what is kept of a connection, its rules included; its accounts stay, followers of nobody."""
-    for table in (_users, _groups, _members, _rules, _mappings, _reviews, _audiences):
+    for table in (_users, _groups, _members, _rules, _mappings, _reviews, _departures, _audiences):
         tx.execute(delete(table).where(table.c.connection_id == connection_id))
     for accounts in (COLLABORATORS, EMPLOYEES):
         accounts.unlink_connection(tx, connection_id)
@@ -409,9 +410,9 @@ def find_review(tx: Transaction) -> str | None:
 
 def is_under_review(tx: Transaction, connection_id: str) -> bool:
     """Says whether the roles of a connection are being decided again."""
-    return (
-        tx.execute(select(_reviews.c.connection_id).where(_reviews.c.connection_id == connection_id)).first()
-        is not None
+    return any(
+        tx.execute(select(table.c.connection_id).where(table.c.connection_id == connection_id).limit(1)).first()
+        for table in (_reviews, _departures)
     )
 
 
@@ -614,6 +615,45 @@ def delete_group(tx: Transaction, connection_id: str, group_id: str) -> None:
         )
     )
     tx.execute(delete(_audiences).where(_audiences.c.connection_id == connection_id, _audiences.c.group_id == group_id))
+
+
+def is_group_larger(tx: Transaction, connection_id: str, group_id: str, size: int) -> bool:
+    """Says whether a group has more direct members than `size`."""
+    mine = (_members.c.connection_id == connection_id, _members.c.group_id == group_id)
+    return tx.execute(select(literal(1)).where(*mine).offset(size).limit(1)).first() is not None
+
+
+def begin_departure(tx: Transaction, values: Mapping[str, Any]) -> None:
+    """Forgets a group and its place in other groups and in audiences; `take_departed` takes its members."""
+    connection_id, group_id = values["connection_id"], values["group_id"]
+    tx.execute(delete(_groups).where(_groups.c.connection_id == connection_id, _groups.c.id == group_id))
+    tx.execute(delete(_members).where(_members.c.connection_id == connection_id, _members.c.member_id == group_id))
+    tx.execute(delete(_audiences).where(_audiences.c.connection_id == connection_id, _audiences.c.group_id == group_id))
+    tx.execute(_departures.insert().inline(), dict(values))
+
+
+def find_departure(tx: Transaction) -> str | None:
+    """Returns a large group that is gone and has memberships left, on whatever connection."""
+    return tx.execute(select(_departures.c.group_id).order_by(_departures.c.event_time).limit(1)).scalar()
+
+
+def lock_departure(tx: Transaction, group_id: str) -> AnyRow | None:
+    """Returns the departure of a group's members, locked."""
+    return tx.execute(select(_departures).where(_departures.c.group_id == group_id).with_for_update()).first()
+
+
+def take_departed(tx: Transaction, connection_id: str, group_id: str, limit: int) -> dict[str, bool]:
+    """Removes at most `limit` memberships of a group that is gone and returns whose: id to whether it is a group."""
+    mine = (_members.c.connection_id == connection_id, _members.c.group_id == group_id)
+    found = tx.execute(select(_members.c.member_id, _members.c.is_group).where(*mine).limit(limit))
+    departed = {row.member_id: bool(row.is_group) for row in found}
+    remove_members(tx, connection_id, group_id, list(departed))
+    return departed
+
+
+def end_departure(tx: Transaction, group_id: str) -> None:
+    """Forgets a departure."""
+    tx.execute(delete(_departures).where(_departures.c.group_id == group_id))
 
 
 def add_members(tx: Transaction, connection_id: str, group_id: str, members: Iterable[Member]) -> None:

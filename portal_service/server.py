@@ -24,7 +24,7 @@ from chassis.grpc_server import ErrorInterceptor, Server, serve, server_credenti
 from chassis.nats_permissions import DIRECTORY_STREAM
 from chassis.reconcile import Reconciler
 from chassis.tenancy import across_tenants
-from portal_service import closures
+from portal_service import closures, departures
 from portal_service.access import SERVICES, method_policy
 from portal_service.directory import Directory
 from portal_service.errors import DOMAIN
@@ -170,12 +170,16 @@ class PortalServer:
                 consumer.run,
                 reviewer.run,
                 self._empty_workspaces,
+                self._let_members_go,
                 self._forget_old_events,
             ),
         )
 
     async def _empty_workspaces(self) -> None:
         await closures.run(self._db)
+
+    async def _let_members_go(self) -> None:
+        await departures.run(self._db)
 
     async def _forget_old_events(self) -> None:
         """Drops inbox rows of events that the stream holds no longer, once a day."""

@@ -150,6 +150,24 @@ class RoleReviews(PortalTable, table=True):
     last_user_id: str
 
 
+class Departures(PortalTable, table=True):
+    """Large groups that are gone, whose memberships go in the background, and the event that says so."""
+
+    __tablename__ = "departures"
+
+    group_id: str = Field(primary_key=True)
+    connection_id: str
+    workspace_id: str
+    decides_roles: bool
+    event_id: str
+    event_type: str
+    event_time: datetime = Field(sa_type=UtcDateTime)
+    version: int = Field(sa_type=BigInteger)
+    sequence: int = Field(sa_type=BigInteger)
+    request_id: str
+    traceparent: str
+
+
 class AccountColumns(SQLModel):
     """What collaborators and employees have in common."""
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from rollcall.portal.v1 import portal_service_pb2 as pb
 
-from portal_service import collaborators
+from portal_service import collaborators, departures
 from tests.portal_service.desk import WORKSPACE, Connection, Desk, later
 
 CONTINUOUS = pb.ROLE_MODE_CONTINUOUS
@@ -247,6 +247,38 @@ async def test_a_big_push_is_decided_whole(desk: Desk) -> None:
     await desk.take(desk.dashboard.members(editors, names))
     roles = await desk.roles()
     assert {roles[f"{name}@example.com"] for name in names} == {("EDITOR", "GROUP")}
+
+
+async def test_members_of_a_large_group_that_is_deleted_leave_in_chunks(desk: Desk) -> None:
+    """The rule: bulk work "runs in bounded chunks, resumes after a kill where it stopped"; §7: "any role … answers"."""
+    await provision(desk, role_mode=CONTINUOUS)
+    names = [f"user{number:04}" for number in range(602)]
+
+    def create(tx: object) -> None:
+        from tests.portal_service.desk import apply, envelope
+
+        for name in names:
+            apply(tx, envelope(desk.dashboard.created(desk.dashboard.user(name))))  # type: ignore[arg-type]
+
+    await desk.db.write(create)
+    editors = desk.dashboard.group("g", "applivery-editor")
+    await desk.take(desk.dashboard.members(editors, names))
+    await desk.take(desk.dashboard.group_deleted(editors))
+    assert not [row for row in await desk.rows("groups") if row["id"] == "g"]
+    assert list((await desk.roles()).values()).count(("EDITOR", "GROUP")) == 602
+    # A new group of that name gives its role to its own members alone.
+    await desk.take(desk.dashboard.members(desk.dashboard.group("h", "applivery-editor"), names[:1]))
+    assert await desk.db.write(lambda tx: departures.let_go(tx, "g"))
+    await departures.let_all_go(desk.db)
+    found = list((await desk.roles()).values())
+    assert (found.count(("EDITOR", "GROUP")), found.count(("VIEWER", "DEFAULT"))) == (1, 601)
+    assert {row["group_id"] for row in await desk.rows("group_members")} == {"h"}
+    assert await desk.rows("departures") == []
+    effects = [row for row in await desk.rows("effects") if row["rule"] == "default_role"]
+    assert len(effects) == 601
+    (cause,) = {row["event_id"] for row in effects}
+    assert effects[0]["event_type"] == "rollcall.directory.v1.GroupDeleted"
+    assert cause == effects[0]["event_id"]
 
 
 @pytest.mark.parametrize("mode", [pb.ROLE_MODE_FIRST_PROVISIONING, CONTINUOUS])

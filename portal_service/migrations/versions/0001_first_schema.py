@@ -223,6 +223,21 @@ def upgrade() -> None:
     )
     op.create_index("ix_role_mappings_group", "role_mappings", ["group_id"], unique=False)
     op.create_table(
+        "departures",
+        sa.Column("group_id", sa.String(), nullable=False),
+        sa.Column("connection_id", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("decides_roles", sa.Boolean(), nullable=False),
+        sa.Column("event_id", sa.String(), nullable=False),
+        sa.Column("event_type", sa.String(), nullable=False),
+        sa.Column("event_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("traceparent", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("group_id"),
+    )
+    op.create_table(
         "role_reviews",
         sa.Column("connection_id", sa.String(), nullable=False),
         sa.Column("workspace_id", sa.String(), nullable=False),
@@ -303,6 +318,7 @@ def downgrade() -> None:
     op.drop_table("users")
     op.drop_table("rules")
     op.drop_table("role_reviews")
+    op.drop_table("departures")
     op.drop_table("role_mappings")
     op.drop_table("publications")
     op.drop_table("partition_leases")
