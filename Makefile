@@ -59,7 +59,7 @@ sbom: $(SUPPLY)/stamp
 licenses: $(VENV)/dev.stamp
 	@$(BIN)/python requirements/licenses.py
 
-# Known vulnerabilities of the locked versions. Exit 1: there are some; 2: the advisories could not be reached.
+# Known vulnerabilities of the locked versions. Exit 1: there are some; 2: not everything could be checked.
 audit: $(SUPPLY)/stamp
 	@$(SUPPLY)/bin/python requirements/audit.py $(SUPPLY)/bin/pip-audit
 

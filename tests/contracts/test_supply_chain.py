@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -43,18 +44,25 @@ def test_every_lock_comes_of_a_declared_file() -> None:
         assert f"-o requirements/{lock.name} " in recipe, lock.name
 
 
+FLAW = {"id": "CVE-2099-1", "fix_versions": ["2.0"]}
+CLEAN = {"name": "a", "version": "1.0", "vulns": []}
+
+
 @pytest.mark.parametrize(
-    ("script", "status", "said"),
+    ("answer", "status", "said"),
     [
-        ("exit 0", 0, "no known vulnerabilities"),
-        ("echo 'Name Version ID'; exit 1", 1, "Name Version ID"),
-        ("echo 'ConnectionError: no route' >&2; exit 1", 2, "NOT CHECKED, the advisories cannot be reached"),
+        ({"dependencies": [CLEAN]}, 0, "no known vulnerabilities of 1 packages"),
+        ({"dependencies": [{**CLEAN, "vulns": [FLAW]}]}, 1, "a 1.0: CVE-2099-1, repaired in 2.0"),
+        ({"dependencies": [CLEAN, {"name": "b", "skip_reason": "not found"}]}, 2, "NOT CHECKED, the advisories do not"),
+        (None, 2, "NOT CHECKED, the advisories cannot be reached: no route"),
     ],
 )
-def test_an_audit_that_could_not_ask_does_not_pass(tmp_path: Path, script: str, status: int, said: str) -> None:
+def test_an_audit_that_could_not_ask_does_not_pass(tmp_path: Path, answer: object, status: int, said: str) -> None:
     """That nothing was found because nobody could be asked is no good news."""
     tool = tmp_path / "pip-audit"
-    tool.write_text(f"#!/bin/sh\n{script}\n")
+    says = "echo 'no route' >&2; exit 1" if answer is None else f"cat {tmp_path / 'answer'}"
+    (tmp_path / "answer").write_text(json.dumps(answer))
+    tool.write_text(f"#!/bin/sh\n{says}\n")
     tool.chmod(0o755)
     command = [sys.executable, str(REQUIREMENTS / "audit.py"), str(tool)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
