@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from bench import growth, peers, report
+from bench import growth, peers, report, scale
 from bench.driver import Bounds, Driver, WrongAnswer
 from bench.http_client import BrokenAnswer, NotLoopback
 from bench.machine import describe
@@ -88,6 +88,24 @@ def measure_peers(
     result = _run(peers.measure(plan, console))
     console.print(Markdown("\n".join(report.peers_report(_described(result)))))
     report.keep("peers", result, output or report.DIRECTORY)
+
+
+@app.command("scale")
+def measure_scale(
+    seconds: Annotated[float, typer.Option(min=0.2, max=60)] = 5.0,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the results are kept; default: bench/.")
+    ] = None,
+) -> None:
+    """Measure what a second gateway and directory add on PostgreSQL."""
+    _check_writable(output)
+    try:
+        result = scale.measure(seconds)
+    except (SystemFailed, WrongAnswer, BrokenAnswer, OSError) as error:
+        console.print(f"[red]{type(error).__name__}[/]: {error}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    console.print(Markdown("\n".join(report.scale_report(result))))
+    report.keep("scale", result, output or report.DIRECTORY)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench import overload
 from bench.driver import Bounds, Driver
 from bench.measurements import Measurement, median_of
 from bench.system import System
@@ -38,6 +39,7 @@ class Plan:
     catch_up_users: int
     full_rate_users: int
     idle_seconds: float
+    overload_seconds: float
     concurrency: int = 8
     events_per_second: float = 100.0
 
@@ -56,6 +58,7 @@ FULL = Plan(
     catch_up_users=10_000,
     full_rate_users=10_000,
     idle_seconds=10.0,
+    overload_seconds=10.0,
 )
 
 QUICK = Plan(
@@ -72,6 +75,7 @@ QUICK = Plan(
     catch_up_users=1_000,
     full_rate_users=1_000,
     idle_seconds=3.0,
+    overload_seconds=4.0,
 )
 
 Phase = Callable[[], Awaitable[Measurement]]
@@ -94,6 +98,8 @@ async def measure(system: System, plan: Plan, console: Console) -> dict[str, Any
     bulk = await _repeated(system, plan, console, lambda: driver.bulk(plan.bulk_operations, _bounds(plan)))
     console.print(f"[dim]{system.database}[/] events")
     events = await _events(system, plan)
+    console.print(f"[dim]{system.database}[/] overload")
+    pressed = await overload.measure(system, plan.overload_seconds)
     return {
         "idle_percent": idle,
         "resident_megabytes": memory,
@@ -103,6 +109,7 @@ async def measure(system: System, plan: Plan, console: Console) -> dict[str, Any
         "groups": groups,
         "other": [measured.as_json() for measured in [*pushes, bulk]],
         "events": events,
+        "overload": pressed,
         "concurrency": plan.concurrency,
         "runs": plan.runs,
         "seconds": plan.seconds,

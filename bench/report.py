@@ -57,6 +57,8 @@ def write_report(directory: Path = DIRECTORY) -> None:
             svg([panel for name in systems for panel in _panels(name, results[name])])
         )
         parts += ["## Growth", "", "![Cost of each operation over users and over members](results.svg)", ""]
+    if "scale" in results:
+        parts += scale_report(results["scale"])
     if "peers" in results:
         parts += peers_report(results["peers"])
     hops = directory / "hops.md"
@@ -99,6 +101,9 @@ def system_report(name: str, result: Mapping[str, Any]) -> list[str]:
         "### Events",
         "",
         *_events(result["events"]),
+        "### Overload",
+        "",
+        *_overload(result["overload"]),
         "### Footprint",
         "",
         *_footprint(result),
@@ -268,6 +273,60 @@ def _events(events: Mapping[str, Any]) -> list[str]:
         label = f"s until no lag after {full_rate.operations:,} users at {full_rate.rate:,.0f}/s"
         rows.append((label, f"{lag:.1f}", f"≤ {targets.FULL_RATE_LAG:g}", _verdict(lag <= targets.FULL_RATE_LAG)))
     return lines + _table(("consumers", "measured", "target", ""), rows)
+
+
+def _overload(result: Mapping[str, Any]) -> list[str]:
+    factor = result["calm_p99_beside"] / result["calm_p99_alone"]
+    shed = f"{result['shed']:,.0f} refused with 429 or 503 and Retry-After, p99 {result['shed_p99']:,.0f} ms"
+    rows = [
+        (
+            "reads asked for by one connection, per second",
+            f"{result['asked']:,.0f}",
+            f"4 × {result['capacity']:,.0f}",
+            "",
+        ),
+        ("of these sent", f"{result['offered']:,.0f}", "as many as the client could", ""),
+        ("answered, per second", f"{result['accepted']:,.0f}", shed, ""),
+        (
+            "p99 of what was answered",
+            f"{result['accepted_p99']:,.0f} ms",
+            f"below {targets.OVERLOAD_P99:,.0f} ms",
+            _verdict(result["accepted_p99"] < targets.OVERLOAD_P99),
+        ),
+        (
+            "usual again after",
+            f"{result['recovery_seconds']:.1f} s",
+            f"below {targets.RECOVERY_SECONDS:g} s",
+            _verdict(result["recovery_seconds"] < targets.RECOVERY_SECONDS),
+        ),
+        (
+            "p99 of another connection beside it",
+            f"{result['calm_p99_beside']:,.0f} ms, {factor:.1f}× of alone",
+            f"below {targets.BESIDE_A_FLOOD:g}×",
+            _verdict(factor < targets.BESIDE_A_FLOOD),
+        ),
+    ]
+    return _table(("overload", "measured", "against", ""), rows)
+
+
+def scale_report(result: Mapping[str, Any]) -> list[str]:
+    """The table of one and of two gateways and directories on one PostgreSQL."""
+    rows = []
+    for phase in ("lookup", "update", "provision"):
+        one, two = result[phase]["1"], result[phase]["2"]
+        busy = f"{one['busy_percent']:.0f} % → {two['busy_percent']:.0f} %"
+        ratio = f"{two['rate'] / one['rate']:.2f}×" if one["rate"] else _NONE
+        rows.append((phase, f"{one['rate']:,.0f}", f"{two['rate']:,.0f}", ratio, busy))
+    return [
+        "## Two gateways and two directories on one PostgreSQL",
+        "",
+        "Two connections, each driven by 8 clients, operations per second of both together, on "
+        f"{result['cores']} cores with the clients, PostgreSQL and everything else on them. A second process can add "
+        "only what the first leaves "
+        "free; on a machine whose cores are all busy already it adds nothing.",
+        "",
+        *_table(("operation", "one of each", "two of each", "ratio", "cores busy"), rows),
+    ]
 
 
 def _footprint(result: Mapping[str, Any]) -> list[str]:

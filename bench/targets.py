@@ -44,3 +44,7 @@ FULL_RATE_LAG = 5.0
 RESIDENT_MEGABYTES = 150.0
 IDLE_PERCENT = 3.0
 READY_SECONDS = 5.0
+# Milliseconds of what is answered under an overload; seconds until it is forgotten; another connection's p99 beside it.
+OVERLOAD_P99 = 2000.0
+RECOVERY_SECONDS = 5.0
+BESIDE_A_FLOOD = 2.0
