@@ -41,12 +41,13 @@ def channel(
 ) -> grpc.aio.Channel:
     """Open a channel whose calls carry the credential and the current request context.
 
-    `target` is `host:port`, `unix:path`, or `dns:///host:port`, which spreads calls over all addresses. Without `tls`
-    the connection is plain text. Make it after a fork, never before. `intercept=False` leaves credential and context to
-    the caller: interceptors cost each call a task, which a caller that makes all metadata itself can save.
+    `target` is `host:port`, `unix:path`, or `dns:///host:port`, which spreads calls over all addresses; so does a list
+    of addresses, `ipv4:…`. Without `tls` the connection is plain text. Make it after a fork, never before.
+    `intercept=False` leaves credential and context to the caller: interceptors cost each call a task, which a caller
+    that makes all metadata itself can save.
     """
     all_options = [*OPTIONS, *options]
-    if target.startswith("dns:"):
+    if target.startswith(("dns:", "ipv4:", "ipv6:")):
         all_options.append(("grpc.service_config", _ROUND_ROBIN))
     fixed = ((AUTHORIZATION_KEY, f"Bearer {credential}"),) if credential else ()
     interceptors: list[Any] = (
