@@ -28,6 +28,8 @@ LONGEST_STALL = 0.1
 
 _MIDDLE = "database.before_commit:12"
 """Some parts of the work are committed then, and more are not."""
+QUIET = "nothing, for comparison"
+_QUIET_SECONDS = 5.0
 _AT_ONCE = 500
 _PAUSE = 0.005
 _PATIENCE = 300.0
@@ -125,6 +127,8 @@ class BulkWork:
     def run(self) -> list[Piece]:
         """Do every piece and check what each left. Raises AssertionError."""
         self.fill()
+        if not self.kill:
+            self.rest()
         self.re_resolve()
         self.delete_group()
         self.delete_connection()
@@ -161,6 +165,11 @@ class BulkWork:
         assert answer.status_code == 201, answer.text
         self.group_id = answer.json()["id"]
         self.stack.settled(timeout=_PATIENCE)
+
+    def rest(self) -> None:
+        """Let the client of the other connection work alone: what it sees then is what the machine gives."""
+        with self._piece(QUIET, ""):
+            time.sleep(_QUIET_SECONDS)
 
     def re_resolve(self) -> None:
         """Change the mapping of every user: each is published once more, whatever happens meanwhile."""

@@ -276,6 +276,24 @@ async def test_an_account_that_does_not_follow_its_user_is_found_and_set_right(
     assert await roll.desk.roles() == right
 
 
+async def test_a_run_that_was_cut_off_is_gone_on_with_by_the_next(roll: Roll) -> None:
+    """The rule: bulk work "runs in bounded chunks, resumes after a kill where it stopped"; nothing is done twice."""
+    for number in range(130):
+        roll.user(f"user{number:03}")
+    run = roll.reconciler.reconcile("", dry_run=False, apply_destructive=False)
+    async for item in run:
+        if isinstance(item, delivery.Difference):
+            break
+    await run.aclose()  # type: ignore[attr-defined]
+    begun = len(await roll.desk.roles())
+    assert 0 < begun <= 60
+    assert len(await roll.reconcile()) == 130 - begun
+    assert len(await roll.desk.roles()) == 130
+    assert await roll.verify() == []
+    effects = await roll.desk.rows("effects")
+    assert len({row["target_id"] for row in effects}) == len(effects) == 130
+
+
 async def test_a_role_that_stands_is_the_one_that_was_given(roll: Roll) -> None:
     """PRODUCT §4: after the settling period "the role stands"; §7: "any role … answers "why?"" by its effect."""
     await roll.desk.add("boss@example.com", role=pb.ROLE_ADMIN)
