@@ -897,14 +897,18 @@ class _Store:
         dead = self._dead.c
         self._known_inbox = sa.select(self._inbox.c.event_id).where(is_listed(self._inbox.c.event_id, "ids", dialect))
         self._known_dead = sa.select(dead.event_id).where(is_listed(dead.event_id, "ids", dialect))
+        # With the kinds, which the ids alone make unnecessary: indexes begin with the kind.
         self._known_versions = sa.select(
             self._versions.c.aggregate_kind, self._versions.c.aggregate_id, self._versions.c.version,
             self._versions.c.deleted,
-        ).where(is_listed(self._versions.c.aggregate_id, "ids", dialect))  # fmt: skip
+        ).where(
+            is_listed(self._versions.c.aggregate_kind, "kinds", dialect),
+            is_listed(self._versions.c.aggregate_id, "ids", dialect),
+        )  # fmt: skip
         self._any_dead = sa.select(dead.id).limit(1)
         self._known_parked = (
             sa.select(dead.aggregate_kind, dead.aggregate_id)
-            .where(is_listed(dead.aggregate_id, "ids", dialect))
+            .where(is_listed(dead.aggregate_kind, "kinds", dialect), is_listed(dead.aggregate_id, "ids", dialect))
             .distinct()
         )
 
@@ -921,17 +925,20 @@ class _Store:
     def known(self, tx: Transaction, deliveries: Sequence[_Delivery]) -> _Known:
         self.hold(tx, {delivery.event.connection_id for delivery in deliveries})
         event_ids = bind_list(self._dialect, [delivery.event.id for delivery in deliveries])
-        aggregate_ids = bind_list(self._dialect, list({delivery.event.aggregate_id for delivery in deliveries}))
+        aggregates = {
+            "kinds": bind_list(self._dialect, list({delivery.event.aggregate_kind for delivery in deliveries})),
+            "ids": bind_list(self._dialect, list({delivery.event.aggregate_id for delivery in deliveries})),
+        }
         events = set(tx.execute(self._known_inbox, {"ids": event_ids}).scalars())
         versions = {
             (row.aggregate_kind, row.aggregate_id): (row.version, row.deleted)
-            for row in tx.execute(self._known_versions, {"ids": aggregate_ids})
+            for row in tx.execute(self._known_versions, aggregates)
         }
         parked: set[tuple[str, str]] = set()
         # Mostly there are no dead letters at all, and one look says so.
         if tx.execute(self._any_dead).first() is not None:
             events.update(tx.execute(self._known_dead, {"ids": event_ids}).scalars())
-            for row in tx.execute(self._known_parked, {"ids": aggregate_ids}):
+            for row in tx.execute(self._known_parked, aggregates):
                 parked.add((row.aggregate_kind, row.aggregate_id))
         return _Known(events, versions, parked)
 
