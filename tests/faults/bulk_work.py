@@ -43,6 +43,8 @@ class Piece:
     seconds: float
     requests: int
     median: float
+    percentile: float
+    """What 99 of 100 requests stayed below."""
     worst: float
 
 
@@ -221,7 +223,16 @@ class BulkWork:
         with self._bystander.at_work():
             yield
         waits = sorted(self._bystander.waits)
-        self.pieces.append(Piece(name, time.monotonic() - began, len(waits), waits[len(waits) // 2], waits[-1]))
+        self.pieces.append(
+            Piece(
+                name,
+                time.monotonic() - began,
+                len(waits),
+                waits[len(waits) // 2],
+                waits[int(len(waits) * 0.99)],
+                waits[-1],
+            )
+        )
 
     _died = False
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import nats.errors
+import psutil
 from nats.aio.client import Client
 
 from tests.faults.faults import Context, Fault
@@ -62,6 +63,25 @@ class ClusterStack(FaultStack):
         super().stop()
         for proxy in self.routes.values():
             proxy.stop()
+
+    def await_proxied(self) -> None:
+        """Have the routes of one server go through the proxies alone.
+
+        Servers also tell each other of the others' true addresses: when such a route came first, the server is started
+        again until its own came first.
+        """
+        true_ports = {port for node, port in self.cluster_ports.items() if node != LONELY}
+
+        def is_proxied() -> bool:
+            entries = psutil.Process(self.processes[LONELY].pid).net_connections("tcp")
+            return not any(entry.raddr and entry.raddr.port in true_ports for entry in entries)
+
+        for _ in range(20):
+            eventually(lambda: self.route_count(LONELY) >= 2, timeout=30, what="a server with routes")
+            if is_proxied():
+                return
+            self.restart(LONELY)
+        raise AssertionError(f"{LONELY} always finds a way past its proxies")
 
     def cut_off(self) -> None:
         """Take the routes of one server away; clients still reach it."""
@@ -156,7 +176,7 @@ class ClusterStack(FaultStack):
             f'http: "127.0.0.1:{self.monitors[name]}"\nmax_payload: 4MB\n'
             f'jetstream {{ store_dir: "{self.directory / "jetstream" / name}", sync_interval: always }}\n'
             f'cluster {{ name: rollcall, listen: "127.0.0.1:{self.cluster_ports[name]}", pool_size: -1, '
-            f"no_advertise: true, connect_retries: 1000, {advertise}\n routes: {routes} }}\n"
+            f"no_advertise: true, {advertise}\n routes: {routes} }}\n"
         )
         return [str(Path(sys.executable).with_name("nats-server")), "-c", str(config)]
 
@@ -215,6 +235,8 @@ def all_killed(context: Context) -> None:
 def one_cut_off(context: Context) -> None:
     """One server loses sight of the others, and its clients with it see a server that answers nothing."""
     stack = _cluster(context)
+    stack.await_proxied()
+    stack.await_leader()
     with context.working():
         context.after(context.workload.size.operations // 4)
         stack.cut_off()

@@ -73,7 +73,7 @@ class Line:
 
 
 HEADINGS = ("fault", "runs", "acknowledged writes", "lost", "duplicated", "reordered", "seconds to converge, at most")
-BULK_HEADINGS = ("bulk work", "seconds", "requests meanwhile", "median, ms", "slowest, ms")
+BULK_HEADINGS = ("bulk work", "seconds", "requests meanwhile", "median, ms", "99th percentile, ms", "slowest, ms")
 
 
 def common_faults() -> dict[str, Fault]:
@@ -212,11 +212,12 @@ class LongRun:
                 advance(f"{kind}, {users:,} users")
                 pieces = BulkWork(stack, users, kill=False).run()
             self.pieces += [(f"{kind}: {piece.name}, {users:,} users", piece) for piece in pieces]
-            allowed = LONGEST_STALL + next(piece.worst for piece in pieces if piece.name == QUIET)
+            # The machine itself makes a request wait now and then: the slowest is told, the 99th percentile judged.
+            allowed = LONGEST_STALL + next(piece.percentile for piece in pieces if piece.name == QUIET)
             for piece in pieces:
-                if piece.worst > allowed:
+                if piece.percentile > allowed:
                     self.failed = True
-                    told = f"{kind}: {piece.name}: a request took {piece.worst:.3f} s"
+                    told = f"{kind}: {piece.name}: one request in a hundred took over {piece.percentile:.3f} s"
                     self.options.console.print(f"[red]{told}[/red]")
 
     def _run_disks(self) -> None:
@@ -299,6 +300,7 @@ class LongRun:
                 f"{piece.seconds:.1f}",
                 f"{piece.requests:,}",
                 f"{piece.median * 1e3:.1f}",
+                f"{piece.percentile * 1e3:.0f}",
                 f"{piece.worst * 1e3:.0f}",
             ]
             for name, piece in self.pieces

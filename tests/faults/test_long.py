@@ -51,7 +51,7 @@ def test_a_part_of_the_faults_leaves_the_lines_of_the_others(tmp_path: Path) -> 
     """The table tells of each fault what its last run found."""
     readme = tmp_path / "README.md"
     readme.write_text(f"{START}\n{END}\n")
-    one, two, bulk = ["one", *"123456"], ["two", *"123456"], ["many", *"1234"]
+    one, two, bulk = ["one", *"123456"], ["two", *"123456"], ["many", *"12345"]
     assert write_readme([one, two], [bulk], "First.", whole=True, readme=readme)
     assert write_readme([["two", *"999999"]], [], "Second.", whole=False, readme=readme)
     text = readme.read_text()
