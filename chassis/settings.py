@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from chassis.identity import NAMES
 
 S = TypeVar("S", bound="ProcessSettings")
+
+_PEM = re.compile(rb"-----BEGIN ")
+_NKEY_USER_SEED = re.compile(rb"\A\s*SU[A-Z2-7]+\s*\Z")
 
 Refusal = tuple[str, str]
 """The name of a field, and the rule that it breaks."""
@@ -96,7 +100,7 @@ class TlsSettings(ProcessSettings):
         files = {name: getattr(self, name) for name in ("tls_certificate_file", "tls_key_file", "tls_ca_file")}
         for name, path in files.items():
             if path is not None:
-                yield from _unreadable(name, path)
+                yield from _unusable(name, path, _PEM)
             elif any(files.values()):
                 yield name, "is required where another file of TLS is given"
             elif self.in_production:
@@ -160,9 +164,9 @@ class NatsClientSettings(ProcessSettings):
     def refusals(self) -> Iterator[Refusal]:
         """Yield a connection that anybody could listen to or make."""
         yield from super().refusals()
-        for name in ("nats_ca_file", "nats_nkey_seed_file"):
+        for name, form in (("nats_ca_file", _PEM), ("nats_nkey_seed_file", _NKEY_USER_SEED)):
             if (path := getattr(self, name)) is not None:
-                yield from _unreadable(name, path)
+                yield from _unusable(name, path, form)
         if self.in_production:
             if any(not url.startswith("tls://") for url in self.nats_servers):
                 yield "nats_url", "must begin with tls:// in production"
@@ -170,15 +174,15 @@ class NatsClientSettings(ProcessSettings):
                 yield "nats_nkey_seed_file", "is required in production"
 
 
-def _unreadable(name: str, path: Path) -> Iterator[Refusal]:
+def _unusable(name: str, path: Path, form: re.Pattern[bytes]) -> Iterator[Refusal]:
     try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
+        content = path.read_bytes()
     except OSError as error:
         yield name, f"{path}: {error.strerror}"
         return
-    if empty:
-        yield name, f"{path}: is empty"
+    # The libraries would say of it only that they cannot listen, or not connect.
+    if not form.search(content):
+        yield name, f"{path}: holds no {'PEM' if form is _PEM else 'seed of an nkey user'}"
 
 
 def _refuse(settings: type[ProcessSettings], error: ValidationError) -> NoReturn:

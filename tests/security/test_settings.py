@@ -59,11 +59,12 @@ class Environment:
         self.settings = settings
         self.prefix = str(settings.model_config["env_prefix"])
         self._monkeypatch = monkeypatch
-        file = files / "file"
-        file.write_text("something\n")
+        pem, seed = files / "pem", files / "seed"
+        pem.write_text("-----BEGIN CERTIFICATE-----\n")
+        seed.write_text("SUAAA\n")
         values = {"ENVIRONMENT": "production", **PRODUCTION[settings]}
         for name in (TLS | NATS | SERVED) & {field.upper() for field in settings.model_fields}:
-            values[name] = str(file)
+            values[name] = str(seed if name == "NATS_NKEY_SEED_FILE" else pem)
         if "NATS_URL" in values:
             values["NATS_URL"] = "tls://nats:4222"
         if "TLS_IDENTITIES" in values:
@@ -120,6 +121,8 @@ def test_a_production_process_refuses_to_start_without_a_secret(environment: Env
         (PortalSettings, "NATS_URL", "tls://nats-0:4222,nats://nats-1:4222"),
         (MdmSettings, "TLS_KEY_FILE", "/nonexistent/key.pem"),
         (RelaySettings, "NATS_NKEY_SEED_FILE", "/nonexistent/seed"),
+        (RelaySettings, "NATS_NKEY_SEED_FILE", __file__),
+        (GatewaySettings, "TLS_CA_FILE", "/dev/null"),
         (DirectorySettings, "TLS_IDENTITIES", "gateway.rollcall.svc=root"),
     ],
 )
