@@ -1113,6 +1113,10 @@ _HOLD = sa.text(
 )
 
 
+_HOLD_ALL = sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+_HOLD_SHARED = sa.text("SELECT pg_advisory_xact_lock_shared(hashtext(:name))")
+
+
 def lock_appliers(tx: Transaction, versions: sa.Table, *, exclusive: bool = False) -> None:
     """Hold off repairs while events are applied, or, `exclusive`, everybody else's events while a repair is made.
 
@@ -1120,8 +1124,7 @@ def lock_appliers(tx: Transaction, versions: sa.Table, *, exclusive: bool = Fals
     is read.
     """
     if tx.dialect == "postgresql":
-        function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
-        tx.execute(sa.text(f"SELECT {function}(hashtext(:name))"), {"name": f"rollcall.{versions.name}"})
+        tx.execute(_HOLD_ALL if exclusive else _HOLD_SHARED, {"name": f"rollcall.{versions.name}"})
 
 
 async def prune_inbox(db: Database, tables: DeliveryTables, older_than: datetime.datetime, chunk: int = 1000) -> int:

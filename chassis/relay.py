@@ -27,7 +27,7 @@ import functools
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -272,7 +272,7 @@ class Relay:
         ]
         before: dict[tuple[str, int], _Row] = {}
         if wanted:
-            for row in tx.execute(self._statements.predecessors, {"pairs": wanted}):
+            for row in self._statements.predecessors(tx, wanted):
                 before[row.aggregate_id, row.version] = row._mapping
         return rows, before
 
@@ -416,11 +416,18 @@ class _Statements:
             .order_by(table.c.id)
             .limit(sa.bindparam("batch", type_=sa.Integer))
         )
-        self.predecessors = sa.select(
-            table.c.aggregate_id, table.c.version, table.c.stream_sequence, table.c.sent_at
-        ).where(sa.tuple_(table.c.aggregate_id, table.c.version).in_(sa.bindparam("pairs", expanding=True)))
         self._dialect = dialect
         name = table.name
+        if dialect == "sqlite":
+            # CROSS JOIN keeps this order of loops.
+            source = "(SELECT value ->> 0 AS id, value ->> 1 AS version FROM json_each(:pairs)) AS wanted CROSS JOIN"
+        else:
+            source = "unnest(CAST(:ids AS text[]), CAST(:versions AS bigint[])) AS wanted (id, version) JOIN"
+        columns = (table.c.aggregate_id, table.c.version, table.c.stream_sequence, table.c.sent_at)
+        self._predecessors = sa.text(
+            f"SELECT {', '.join(f'{name}.{column.name}' for column in columns)} FROM {source} {name}"
+            f" ON {name}.aggregate_id = wanted.id AND {name}.version = wanted.version"
+        ).columns(*columns)
         if dialect == "sqlite":
             text = (
                 f"UPDATE {name} SET sent_at = :now, stream_sequence = sent.sequence "
@@ -434,6 +441,13 @@ class _Statements:
                 f"WHERE {name}.id = sent.id"
             )
         self._mark = sa.text(text).bindparams(sa.bindparam("now", type_=UtcDateTime))
+
+    def predecessors(self, tx: Transaction, pairs: list[tuple[str, int]]) -> Iterable[sa.Row[Any]]:
+        """Give the rows of these aggregates and versions, with one statement."""
+        if self._dialect == "sqlite":
+            return tx.execute(self._predecessors, {"pairs": orjson.dumps(pairs).decode()})
+        ids, versions = [aggregate for aggregate, _ in pairs], [version for _, version in pairs]
+        return tx.execute(self._predecessors, {"ids": ids, "versions": versions})
 
     def mark(self, tx: Transaction, settled: list[tuple[int, int | None]], now: datetime.datetime) -> None:
         """Mark rows as sent with one statement."""
