@@ -1,8 +1,9 @@
 """How many requests a worker works on at once, and whose turn it is: what keeps an overload from everybody else.
 
 A request that finds no room waits in the line of its token; lines take turns, so that one connection's flood is that
-connection's own wait. A line has an end, and so has patience: beyond either a request is refused at once with 429 and
-Retry-After, which costs little, and what was accepted is answered soon.
+connection's own wait. A line has an end, and so has patience: beyond either a request is refused with 429 and
+Retry-After, and what was accepted is answered soon. Who finds a line full is told so a moment later, for a client that
+is refused at once asks again at once, and reading and refusing would be all that is done.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ RETRY_SECONDS = 1.0
 """What a request that is refused is asked to wait."""
 
 _REMEMBERED = 4096
+# Sockets are few as well: beyond so many held ones a refusal is told at once.
+_HELD_BACK = 400
 
 
 class Place:
@@ -34,6 +37,7 @@ class Admission:
 
     `waiting` is how many requests of one token may wait, and `patience` for how many seconds. While `interrupted` says
     that nothing can be answered for a moment, as in a restart of the directory, they wait for `interruption` seconds.
+    A request that finds its line full is held for `refusal_seconds` before it is told.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Admission:
         *,
         interrupted: Callable[[], bool] = lambda: False,
         interruption: float = 5.0,
+        refusal_seconds: float = 1.0,
     ) -> None:
         self._rooms = rooms
         self._most = max(1, rooms - rooms // 4)
@@ -51,6 +56,8 @@ class Admission:
         self._patience = patience
         self._interrupted = interrupted
         self._interruption = max(interruption, patience)
+        self._refusal_seconds = refusal_seconds
+        self._held_back = 0
         self._taken = 0
         self._held: dict[bytes, int] = {}
         self._lines: OrderedDict[bytes, deque[asyncio.Future[None]]] = OrderedDict()
@@ -63,6 +70,7 @@ class Admission:
             self._take(place, line)
             return
         if len(self._lines.get(line, ())) >= self._waiting:
+            await self._hold_back()
             raise TooManyRequests("more requests at once than can be answered", RETRY_SECONDS)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lines.setdefault(line, deque()).append(turn)
@@ -122,6 +130,14 @@ class Admission:
             self._taken += 1
             self._held[line] = self._held.get(line, 0) + 1
             turn.set_result(None)
+
+    async def _hold_back(self) -> None:
+        if self._held_back < _HELD_BACK:
+            self._held_back += 1
+            try:
+                await asyncio.sleep(self._refusal_seconds)
+            finally:
+                self._held_back -= 1
 
     def _leave_line(self, line: bytes, turn: asyncio.Future[None]) -> None:
         waiting = self._lines.get(line)

@@ -25,7 +25,7 @@ ONE, OTHER = b"1" * 32, b"2" * 32
 
 def admission(rooms: int = 4, waiting: int = 10, patience: float = 30.0, **options: Any) -> Admission:
     """One that knows both tokens."""
-    made = Admission(rooms, waiting, patience, **options)
+    made = Admission(rooms, waiting, patience, **{"refusal_seconds": 0.0, **options})
     made.worked(ONE)
     made.worked(OTHER)
     return made
@@ -94,6 +94,18 @@ async def test_a_line_has_an_end() -> None:
     assert refused.value.headers["Retry-After"] == "1"
     for task in waiting:
         task.cancel()
+
+
+async def test_a_refusal_keeps_its_client_for_a_moment() -> None:
+    """A client that is refused at once asks again at once; held back, a flood's sockets are its limit."""
+    door = admission(rooms=2, waiting=0, refusal_seconds=0.05)
+    await entered(door, ONE, 2)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    refusals = await asyncio.gather(*(door.enter(Place(), ONE) for _ in range(500)), return_exceptions=True)
+    assert all(isinstance(refusal, TooManyRequests) for refusal in refusals)
+    assert loop.time() - begin >= 0.04
+    assert door._held_back == 0
 
 
 async def test_patience_has_an_end() -> None:
