@@ -136,7 +136,9 @@ class Rendered:
         """Every Secret that will exist: name → key → value, where the value is one that a test may look at."""
         found: dict[str, dict[str, str]] = {}
         for document in self.of("Certificate"):
-            found[document["spec"]["secretName"]] = dict.fromkeys(("tls.crt", "tls.key", "ca.crt"), "PEM")
+            found[document["spec"]["secretName"]] = dict.fromkeys(
+                ("tls.crt", "tls.key", "ca.crt"), "-----BEGIN CERTIFICATE-----\n"
+            )
         for document in self.of("Cluster"):
             found[f"{document['metadata']['name']}-ca"] = {"ca.crt": "PEM"}
         for secret in _made_credentials(self.overlay):
