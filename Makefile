@@ -34,7 +34,7 @@ protos: $(VENV)/dev.stamp
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=protos --pyi_out=protos $$(find protos/rollcall -name '*.proto')
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --grpc_python_out=protos $$(grep -rlE '^service ' protos/rollcall --include '*.proto')
 
-COMPILE := $(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --allow-unsafe --strip-extras --no-header
+COMPILE := $(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --allow-unsafe --no-strip-extras --no-header
 lock: $(VENV)/dev.stamp
 	$(COMPILE) -o requirements/runtime.txt pyproject.toml
 	$(COMPILE) --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
