@@ -67,6 +67,8 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
             statement = statement.where(
                 sa.or_(effects.target_id == request.target, effects.target_name == request.target)
             )
+        if request.request_id:
+            statement = statement.where(effects.request_id == request.request_id)
         last = _page_key(request.page_token, query)
         if request.after_effect_id:
             statement = statement.where(effects.effect_id > (last or request.after_effect_id))
@@ -180,7 +182,10 @@ def _page_key(token: str, query: str) -> str:
 
 
 def _fingerprint(request: pb.ListEffectsRequest) -> str:
-    fields = (request.workspace_id, request.user, str(request.outcome), request.target, request.after_effect_id)
+    fields = (
+        request.workspace_id, request.user, str(request.outcome), request.target, request.after_effect_id,
+        request.request_id,
+    )  # fmt: skip
     return "effects\n" + "\n".join(fields)
 
 

@@ -17,6 +17,21 @@ def time_ordered_id() -> str:
     The 48 bits of milliseconds and the 12 bits of `rand_a` hold one rising counter of 1/4096 ms (method 3 of RFC 9562
     §6.2), so that ids of one millisecond keep their order too.
     """
+    digits = time_ordered_hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def time_ordered_hex() -> str:
+    """Make the same without hyphens: 32 hexadecimal digits."""
+    return f"{_next():032x}"
+
+
+def first_id(milliseconds: int) -> str:
+    """Give the least id that `time_ordered_id` can have made at a time in milliseconds since 1970."""
+    return str(uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0b10 << 62))
+
+
+def _next() -> int:
     global _last
     now = (time.time_ns() << 12) // 1_000_000
     with _lock:
@@ -24,5 +39,4 @@ def time_ordered_id() -> str:
             now = _last + 1
         _last = now
     value = (now >> 12 & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (now & 0xFFF) << 64 | 0b10 << 62
-    value |= int.from_bytes(os.urandom(8), "big") >> 2
-    return str(uuid.UUID(int=value))
+    return value | int.from_bytes(os.urandom(8), "big") >> 2

@@ -115,22 +115,50 @@ def command(
     full_name = " ".join(("rollcall", *filter(None, (app.info.name,)), name))
 
     def register(function: Callable[Concatenate[Session, P], None]) -> Callable[Concatenate[Session, P], None]:
-        @functools.wraps(function)
-        def run(*, json: bool, data_dir: Path | None, **arguments: Any) -> None:
-            _given.take(json, data_dir)
-            session = Session(full_name, as_json=_given.json, data_dir=_given.data_dir)
-            try:
-                cast(Callable[..., None], function)(session, **arguments)
-            finally:
-                session.close()
-
-        shared = [
-            inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption),
-            inspect.Parameter("data_dir", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=DataDirOption),
-        ]
-        own = list(inspect.signature(function).parameters.values())[1:]
-        run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
-        app.command(name)(run)
+        app.command(name)(_in_session(function, full_name))
         return function
 
     return register
+
+
+def listing_noun(name: str, help: str, listing: Callable[..., None]) -> typer.Typer:
+    """A group of commands about one thing that, without a verb, is a command itself; see `command`."""
+    app = typer.Typer(name=name, invoke_without_command=True, help=help)
+    run = _in_session(listing, f"rollcall {name}")
+
+    @functools.wraps(run)
+    def alone(*, context: typer.Context, json: bool, data_dir: Path | None, **arguments: Any) -> None:
+        if context.invoked_subcommand is None:
+            run(json=json, data_dir=data_dir, **arguments)
+        else:
+            _given.take(json, data_dir)
+
+    given = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    own = inspect.signature(run).parameters.values()
+    alone.__signature__ = inspect.Signature([given, *own])  # type: ignore[attr-defined]
+    app.callback()(alone)
+    return app
+
+
+def _in_session(function: Callable[Concatenate[Session, P], None], full_name: str) -> Callable[..., None]:
+    """Make what the library calls: it opens the session of a run, and closes it."""
+
+    @functools.wraps(function)
+    def run(*, json: bool, data_dir: Path | None, **arguments: Any) -> None:
+        _given.take(json, data_dir)
+        session = Session(full_name, as_json=_given.json, data_dir=_given.data_dir)
+        try:
+            cast(Callable[..., None], function)(session, **arguments)
+        finally:
+            session.close()
+
+    shared = [
+        inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption),
+        inspect.Parameter("data_dir", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=DataDirOption),
+    ]
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in list(inspect.signature(function).parameters.values())[1:]
+    ]
+    run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    return run

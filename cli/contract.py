@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rollcall.directory.v1 import directory_service_pb2 as directory
     from rollcall.directory.v1 import directory_service_pb2_grpc as directory_rpc
     from rollcall.directory.v1 import group_pb2 as groups
+    from rollcall.directory.v1 import provisioning_log_service_pb2 as log
+    from rollcall.directory.v1 import provisioning_log_service_pb2_grpc as log_rpc
     from rollcall.mdm.v1 import mdm_service_pb2 as mdm
     from rollcall.mdm.v1 import mdm_service_pb2_grpc as mdm_rpc
     from rollcall.portal.v1 import portal_service_pb2 as portal
@@ -31,6 +33,8 @@ _MODULES = {
     "directory": "rollcall.directory.v1.directory_service_pb2",
     "directory_rpc": "rollcall.directory.v1.directory_service_pb2_grpc",
     "groups": "rollcall.directory.v1.group_pb2",
+    "log": "rollcall.directory.v1.provisioning_log_service_pb2",
+    "log_rpc": "rollcall.directory.v1.provisioning_log_service_pb2_grpc",
     "portal": "rollcall.portal.v1.portal_service_pb2",
     "portal_rpc": "rollcall.portal.v1.portal_service_pb2_grpc",
     "mdm": "rollcall.mdm.v1.mdm_service_pb2",
@@ -50,6 +54,8 @@ __all__ = [
     "directory_rpc",
     "groups",
     "grpc",
+    "log",
+    "log_rpc",
     "mdm",
     "mdm_rpc",
     "portal",

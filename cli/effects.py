@@ -11,6 +11,7 @@ import typer
 from cli import contract
 from cli.command import Session, command
 from cli.errors import NotFound, Refused
+from cli.log import entries_of, summary
 from cli.output import Document, document, print_json, printable, write
 from cli.parameters import WorkspaceArgument, is_uuid
 
@@ -122,6 +123,7 @@ def why(
     if not found:
         raise Refused(f"no effect on {target!r} in workspace {workspace}: provisioning never touched it")
     events: dict[str, Document | None] = {}
+    entries: dict[str, list[Document]] = {"": []}
     links = []
     for effect in found:
         event_id = effect["event_id"]
@@ -129,7 +131,14 @@ def why(
             events[event_id] = _event(session, event_id)
         event = events[event_id]
         source = event or effect
-        request = {"request_id": source["request_id"], "request": event["request"] if event else ""}
+        request_id = source["request_id"]
+        if request_id not in entries:
+            entries[request_id] = entries_of(session, request_id)
+        request = {
+            "request_id": request_id,
+            "request": event["request"] if event else "",
+            "log": entries[request_id],
+        }
         links.append({"effect": effect, "event": event, "request": request})
     if session.json:
         session.show({"target": target, "chain": links})
@@ -220,4 +229,5 @@ def _print_link(link: Document) -> None:
             f"of {printable(event['resource_id'])}, {event['time']}"
         )
     lines.append(f"  request  {printable(request['request'])}, id {printable(request['request_id'])}")
+    lines += [f"  log      {summary(entry)}" for entry in request["log"]]
     write("\n".join(lines) + "\n\n")

@@ -18,6 +18,7 @@ from cli import (
     employee,
     events,
     group,
+    log,
     mapping,
     policy,
     publication,
@@ -50,6 +51,7 @@ app.add_typer(policy.app)
 app.add_typer(device.app)
 app.add_typer(segment.app)
 effects.register(app)
+app.add_typer(log.app)
 audit.register(app)
 app.add_typer(deadletter.app)
 reconcile.register(app)

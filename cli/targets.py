@@ -223,6 +223,11 @@ class Services:
         return self._stub("directory", contract.directory_rpc.DirectoryServiceStub)
 
     @cached_property
+    def log(self) -> Stub:
+        """Requests of identity providers: the directory's ProvisioningLogService."""
+        return self._stub("directory", contract.log_rpc.ProvisioningLogServiceStub)
+
+    @cached_property
     def portal(self) -> Stub:
         """Collaborators, the store's employees, publications: PortalService."""
         return self._stub("portal", contract.portal_rpc.PortalServiceStub)

@@ -12,7 +12,7 @@ from chassis import tenancy
 from chassis.database import DatabaseUnavailable
 from chassis.outbox import prune
 from chassis.request_context import RequestContext, request_context
-from directory_service import connections, groups, mappings
+from directory_service import connections, groups, mappings, provisioning_log
 from directory_service.authentication import UsageRecorder
 from directory_service.directory import Directory
 from directory_service.tables import OUTBOX
@@ -22,7 +22,7 @@ FLUSH_SECONDS = 3.0
 LOOK_SECONDS = 30.0
 """How often work that another process left unfinished is looked for."""
 PRUNE_SECONDS = 3600.0
-"""How often old events are pruned."""
+"""How often old events and log entries are pruned."""
 RETRY_SECONDS = 1.0
 """How long work waits when the database is unavailable."""
 
@@ -32,10 +32,11 @@ _log = logging.getLogger(__name__)
 class Background:
     """The pieces of background work of one process; `run` until cancelled."""
 
-    def __init__(self, directory: Directory, usage: UsageRecorder, *, outbox_days: int) -> None:
+    def __init__(self, directory: Directory, usage: UsageRecorder, *, outbox_days: int, log_days: int) -> None:
         self._directory = directory
         self._usage = usage
         self._outbox_days = outbox_days
+        self._log_days = log_days
         self._deletions = asyncio.Event()
         self._resolutions = asyncio.Event()
 
@@ -60,6 +61,7 @@ class Background:
             profiles = self._directory.profiles
             group.create_task(_repeat(profiles.flush, "flush", profiles.new_dialect, FLUSH_SECONDS))
             group.create_task(_repeat(self._prune, "prune", never, PRUNE_SECONDS))
+            group.create_task(_repeat(self._prune_log, "prune", never, PRUNE_SECONDS))
 
     async def flush(self) -> None:
         """Write what is gathered, at the end of the process."""
@@ -87,6 +89,9 @@ class Background:
 
     async def _prune(self) -> None:
         await prune(self._directory.db, OUTBOX, datetime.now(UTC) - timedelta(days=self._outbox_days))
+
+    async def _prune_log(self) -> None:
+        await provisioning_log.prune(self._directory, days=self._log_days)
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], name: str, wake: asyncio.Event, seconds: float) -> None:

@@ -14,6 +14,8 @@ from rollcall.directory.v1 import (
     connection_service_pb2_grpc,
     directory_service_pb2,
     directory_service_pb2_grpc,
+    provisioning_log_service_pb2,
+    provisioning_log_service_pb2_grpc,
 )
 from rollcall.multiplex.v1 import multiplex_service_pb2, multiplex_service_pb2_grpc
 
@@ -37,12 +39,14 @@ from directory_service.profiles import ClientProfiles
 from directory_service.replay import Replayer
 from directory_service.servicers.connections import ConnectionServicer
 from directory_service.servicers.directory import DirectoryServicer
+from directory_service.servicers.provisioning_log import ProvisioningLogServicer
 from directory_service.settings import DatabaseSettings, DirectorySettings, RelaySettings
 from directory_service.tables import AUDIT_LOG, MIGRATIONS, OUTBOX
 
 DIRECTORY_SERVICE = directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name
 MULTIPLEX_SERVICE = multiplex_service_pb2.DESCRIPTOR.services_by_name["MultiplexService"].full_name
 CONNECTION_SERVICE = connection_service_pb2.DESCRIPTOR.services_by_name["ConnectionService"].full_name
+PROVISIONING_LOG_SERVICE = provisioning_log_service_pb2.DESCRIPTOR.services_by_name["ProvisioningLogService"].full_name
 
 WORKSPACE_OF = "SELECT workspace_id FROM connections WHERE id = :connection_id"
 
@@ -87,6 +91,8 @@ def method_policy() -> MethodPolicy:
         CONNECTION_SERVICE: frozenset({ADMIN}),
         audit.SERVICE_NAME: frozenset({ADMIN}),
         f"/{DIRECTORY_SERVICE}/CheckToken": frozenset({GATEWAY}),
+        PROVISIONING_LOG_SERVICE: frozenset({ADMIN}),
+        f"/{PROVISIONING_LOG_SERVICE}/RecordProvisioningLogEntries": frozenset({GATEWAY}),
         # What is called over the stream is judged call by call.
         MULTIPLEX_SERVICE: frozenset({GATEWAY}),
     }
@@ -143,7 +149,9 @@ class DirectoryServer:
         self.directory = Directory(self.db, history, profiles, settings.public_url, PageTokens(self.db))
         self._token_cache = TokenCache(self.db)
         self._authenticator = Authenticator(self._token_cache, usage, profiles)
-        self._background = Background(self.directory, usage, outbox_days=settings.outbox_days)
+        self._background = Background(
+            self.directory, usage, outbox_days=settings.outbox_days, log_days=settings.provisioning_log_days
+        )
         self._server: Server | None = None
         self._multiplexer: Multiplexer | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -163,7 +171,13 @@ class DirectoryServer:
         interceptors = (ErrorInterceptor(), AuditInterceptor(log), auth)
         server = Server(
             register=lambda made: self._register(made, interceptors),
-            service_names=(DIRECTORY_SERVICE, CONNECTION_SERVICE, MULTIPLEX_SERVICE, audit.SERVICE_NAME),
+            service_names=(
+                DIRECTORY_SERVICE,
+                CONNECTION_SERVICE,
+                PROVISIONING_LOG_SERVICE,
+                MULTIPLEX_SERVICE,
+                audit.SERVICE_NAME,
+            ),
             address=self._settings.address,
             interceptors=interceptors,
             tls=server_credentials(self._settings),
@@ -194,6 +208,8 @@ class DirectoryServer:
         add_multiplex(self._multiplexer, server)
         add_audits: Callable[..., None] = audit_service_pb2_grpc.add_AuditServiceServicer_to_server
         add_audits(AuditServicer(self.db, AUDIT_LOG), server)
+        add_log: Callable[..., None] = provisioning_log_service_pb2_grpc.add_ProvisioningLogServiceServicer_to_server
+        add_log(ProvisioningLogServicer(self.directory), server)
         add_connections(ConnectionServicer(self.directory, self._token_cache, self._background), server)
 
     async def wait_failed(self) -> None:

@@ -50,6 +50,9 @@ class DirectorySettings(ServiceSettings, RelaySettings):
     outbox_days: int = Field(default=35, ge=31)
     """Days for which sent events are kept; longer than the stream keeps them, so that it can be rebuilt."""
 
+    provisioning_log_days: int = Field(default=30, ge=1, le=3650)
+    """Days for which the requests of identity providers are kept in the provisioning log."""
+
     readers: int = Field(default=4, ge=1, le=64)
     """Threads that read the database."""
 

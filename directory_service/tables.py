@@ -275,11 +275,52 @@ class Secret(DirectoryTable, table=True):
     value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class LogEntry(DirectoryTable, table=True):
+    """A SCIM request and its answer, without anything of a person.
+
+    Ids rise with time, and so do those of requests that the gateway numbered: every index grows at its end.
+    """
+
+    __tablename__ = "provisioning_log"
+    __table_args__ = (
+        Index("ix_provisioning_log_connection", "connection_id", "entry_id"),
+        Index("ix_provisioning_log_request", "request_id"),
+        Index(
+            "ix_provisioning_log_failed", "entry_id",
+            sqlite_where=text("status >= 400"), postgresql_where=text("status >= 400"),
+        ),
+        Index(
+            "ix_provisioning_log_connection_failed", "connection_id", "entry_id",
+            sqlite_where=text("status >= 400"), postgresql_where=text("status >= 400"),
+        ),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    entry_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    connection_id: str = Field(sa_column=Column(_TEXT, nullable=False))
+    workspace_id: str = Field(sa_column=Column(_TEXT, nullable=False))
+    request_id: str = Field(sa_column=Column(_TEXT, nullable=False))
+    time_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    duration_us: int = Field(sa_column=Column(BigInteger, nullable=False))
+    client_dialect: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    """The number of a `rollcall.directory.v1.ClientDialect`."""
+    method: str = Field(sa_column=Column(_TEXT, nullable=False))
+    route: str = Field(sa_column=Column(_TEXT, nullable=False))
+    status: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    scim_type: str = Field(sa_column=Column(_TEXT, nullable=False))
+    detail: str = Field(sa_column=Column(_TEXT, nullable=False))
+    resource_kind: str = Field(sa_column=Column(_TEXT, nullable=False))
+    resource_id: str = Field(sa_column=Column(_TEXT, nullable=False))
+    resource_version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    resource_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    omitted_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
 class Outbox(DirectoryTable, OutboxColumns, table=True):
     """Every event of the directory, sent or not."""
 
     __tablename__ = "outbox"
-    __table_args__: ClassVar[Any] = OUTBOX_TABLE_ARGS
+    __table_args__: ClassVar[Any] = (Index("ix_outbox_request", "request_id"), *OUTBOX_TABLE_ARGS)
 
 
 class AuditEntry(DirectoryTable, AuditColumns, table=True):
@@ -308,6 +349,7 @@ CLIENT_PROFILES = _table(ClientProfile)
 SECRETS = _table(Secret)
 TOMBSTONES = _table(Tombstone)
 OUTBOX = _table(Outbox)
+PROVISIONING_LOG = _table(LogEntry)
 AUDIT_LOG = _table(AuditEntry)
 ALL_TENANT_TABLES = tuple(table for table in METADATA.sorted_tables if "connection_id" in table.columns)
 """Every table with rows of a connection."""

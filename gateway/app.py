@@ -23,6 +23,7 @@ from gateway.middleware import (
     handle_scim_error,
     handle_unexpected,
 )
+from gateway.provisioning_log import ProvisioningLog
 from gateway.resources.absent import Absent
 from gateway.resources.bulk import Bulk
 from gateway.resources.discovery import ServiceProviderConfig, resource_types, schemas
@@ -55,6 +56,8 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
 
     admission: Admission
     """Where requests get the room that they give back at their end, whatever that is."""
+    provisioning_log: ProvisioningLog
+    """What the directory is told of requests."""
 
     async def __call__(  # type: ignore[override]  # Falcon's own type is that of its WSGI application
         self,
@@ -84,6 +87,7 @@ def create_app(deps: Deps) -> App:
         interrupted=lambda: not directory.is_connected,
         interruption=CONNECT_SECONDS,
     )
+    provisioning_log = ProvisioningLog(directory, capacity=settings.provisioning_log_capacity)
     edge = Edge(
         directory,
         admission=admission,
@@ -92,9 +96,11 @@ def create_app(deps: Deps) -> App:
         deadline_seconds=settings.deadline_seconds,
         trusted_proxies=settings.trusted_proxies,
         log_requests=settings.log_requests,
+        provisioning_log=provisioning_log,
     )
     app = App(media_type=SCIM_JSON, request_type=Request, middleware=[edge])
     app.admission = admission
+    app.provisioning_log = provisioning_log
     app.add_error_handler(Exception, handle_unexpected)
     app.add_error_handler(falcon.HTTPError, handle_http_error)
     app.add_error_handler(ScimError, handle_scim_error)

@@ -5,7 +5,7 @@ names must be the token's own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, TypeVar
 
 import grpc
@@ -13,7 +13,8 @@ import grpc.aio
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rollcall.directory.v1 import directory_service_pb2 as pb
-from rollcall.directory.v1 import directory_service_pb2_grpc
+from rollcall.directory.v1 import directory_service_pb2_grpc, provisioning_log_service_pb2_grpc
+from rollcall.directory.v1 import provisioning_log_service_pb2 as log_pb
 
 from chassis import grpc_client
 from chassis.crashpoints import crashpoint
@@ -60,6 +61,7 @@ class Directory:
         self._calls: MultiplexedChannel
         self.stub: directory_service_pb2_grpc.DirectoryServiceStub
         self._health: health_pb2_grpc.HealthStub
+        self._log: provisioning_log_service_pb2_grpc.ProvisioningLogServiceStub
 
     async def start(self) -> None:
         """Open the channel, which connects on its own."""
@@ -67,6 +69,7 @@ class Directory:
         self._calls = MultiplexedChannel(self._channel, metadata=self._identity)
         self.stub = directory_service_pb2_grpc.DirectoryServiceStub(self._calls)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._log = provisioning_log_service_pb2_grpc.ProvisioningLogServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._channel.get_state(try_to_connect=True)
 
     async def stop(self) -> None:
@@ -102,6 +105,7 @@ class Directory:
             exchange.answered = True
             return from_rpc_error(error)
         exchange.answered = True
+        exchange.asked, exchange.answer = request, answer
         crashpoint("gateway.after_reply")
         return answer
 
@@ -124,6 +128,11 @@ class Directory:
         request = pb.CheckTokenRequest(connection_id=exchange.connection_id)
         await self.call(self.stub.CheckToken, request, exchange, "CheckToken")
 
+    async def record(self, entries: Sequence[log_pb.ProvisioningLogEntry], seconds: float) -> None:
+        """Tell of requests that were answered. Raises grpc.RpcError."""
+        request = log_pb.RecordProvisioningLogEntriesRequest(entries=entries)
+        await self._log.RecordProvisioningLogEntries(request, timeout=seconds, metadata=self._identity)
+
     async def is_serving(self, seconds: float) -> bool:
         """Tell whether the directory says within the time that it is serving."""
         try:
@@ -142,8 +151,8 @@ class Directory:
         )
         if not exchange.dialect_told:
             exchange.dialect_told = True
-            dialect = classify(route, exchange.user_agent, exchange.query, exchange.body)
-            metadata = (*metadata, (CLIENT_DIALECT_KEY, dialect))
+            exchange.dialect = classify(route, exchange.user_agent, exchange.query, exchange.body)
+            metadata = (*metadata, (CLIENT_DIALECT_KEY, exchange.dialect))
         return (*metadata, ("traceparent", exchange.traceparent)) if exchange.traceparent else metadata
 
     async def _ready(self, exchange: Exchange) -> float:

@@ -6,15 +6,16 @@ case can neither reach another route nor pass by authentication: such a path is 
 
 import asyncio
 import re
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
 import falcon.asgi
 from falcon.request import RequestOptions
+from google.protobuf.message import Message
 
 from chassis import scim_token
+from chassis.identifiers import time_ordered_hex
 from gateway.admission import Place
 from gateway.errors import Refusal
 from gateway.query import parse_query
@@ -38,10 +39,13 @@ class Exchange:
     """The state of one request; each has its own, and nothing is kept on resources."""
 
     __slots__ = (
+        "answer",
         "answered",
+        "asked",
         "body",
         "connection_id",
         "deadline",
+        "dialect",
         "dialect_told",
         "host",
         "is_public",
@@ -79,6 +83,12 @@ class Exchange:
         self.user_agent = ""
         self.body: object = None
         """The parsed body, once it is read."""
+        self.asked: Message | None = None
+        """What the directory was asked last."""
+        self.answer: Message | None = None
+        """What it answered to that."""
+        self.dialect = ""
+        """The dialect of the request, once that is told."""
         self.dialect_told = False
         """Whether the directory was told in which dialect the request is: once, as it counts them."""
         self.scheme = "http"
@@ -122,7 +132,7 @@ class Request(falcon.asgi.Request):
         exchange.scheme = scope.get("scheme", "http")
         exchange.host = self._host(scope)
         request_id = self._header(b"x-request-id")
-        exchange.request_id = request_id if _REQUEST_ID.fullmatch(request_id) else secrets.token_hex(16)
+        exchange.request_id = request_id if _REQUEST_ID.fullmatch(request_id) else time_ordered_hex()
         traceparent = self._header(b"traceparent")
         if traceparent and _TRACEPARENT.fullmatch(traceparent):
             exchange.traceparent = traceparent

@@ -22,6 +22,7 @@ from gateway.directory import Directory
 from gateway.errors import NotImplementedHere, Refusal, TooManyRequests, Unauthorized, body_of, internal
 from gateway.exchange import Exchange, Request
 from gateway.limits import FailedAuthentications, RateLimit
+from gateway.provisioning_log import ProvisioningLog
 from gateway.resources.absent import Absent
 from scim.errors import ScimError
 
@@ -48,6 +49,7 @@ class Edge:
         deadline_seconds: float,
         trusted_proxies: Sequence[str],
         log_requests: bool,
+        provisioning_log: ProvisioningLog,
     ) -> None:
         self._directory = directory
         self._admission = admission
@@ -56,13 +58,16 @@ class Edge:
         self._deadline_seconds = deadline_seconds
         self._trusted = [ipaddress.ip_network(network) for network in trusted_proxies]
         self._log_requests = log_requests
+        self._provisioning_log = provisioning_log
 
     async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         """Connect to the directory; runs in the worker, after the fork."""
         await self._directory.start()
+        self._provisioning_log.start()
 
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
-        """Disconnect from the directory."""
+        """Tell what is to be told, and disconnect from the directory."""
+        await self._provisioning_log.stop()
         await self._directory.stop()
 
     async def process_request(self, request: Request, response: falcon.asgi.Response) -> None:
@@ -99,8 +104,14 @@ class Edge:
             response.set_header("Allow", f"{allowed}, OPTIONS")  # which the framework leaves out of its own answer
         response.set_header("X-Request-Id", exchange.request_id)
         failed = response.status_code >= 500 and response.status_code != 501
+        seconds = asyncio.get_running_loop().time() - exchange.started
+        try:
+            self._provisioning_log.note(request, response, seconds)
+        # The request is answered; that it cannot be told of is no reason to answer it otherwise.
+        except Exception as error:
+            logger.error("a request has no entry in the provisioning log", exc_info=error)
         if self._log_requests or failed:
-            self._log(request, response, logging.ERROR if failed else logging.INFO)
+            self._log(request, response, logging.ERROR if failed else logging.INFO, seconds)
 
     async def _authenticated(self, request: Request, response: falcon.asgi.Response) -> None:
         exchange = request.exchange
@@ -141,7 +152,7 @@ class Edge:
             return False
         return any(parsed in network for network in self._trusted)
 
-    def _log(self, request: Request, response: falcon.asgi.Response, level: int) -> None:
+    def _log(self, request: Request, response: falcon.asgi.Response, level: int, seconds: float) -> None:
         exchange = request.exchange
         # The route, not the path: what stands in a path or a query may be personal data.
         logger.log(
@@ -150,7 +161,7 @@ class Edge:
             request.method[:16],
             request.uri_template or "(no route)",
             response.status_code,
-            (asyncio.get_running_loop().time() - exchange.started) * 1000,
+            seconds * 1000,
             extra={"connection_id": exchange.connection_id[:64]},
         )
 

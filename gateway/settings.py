@@ -96,6 +96,10 @@ class GatewaySettings(TlsSettings):
     """How long an idle connection is kept. Behind a load balancer: longer than the balancer keeps its own, so that it
     is the one to close. It is also how long a process that was told to stop waits for idle clients."""
 
+    provisioning_log_capacity: int = Field(default=10_000, ge=0, le=1_000_000)
+    """How many entries of the provisioning log wait in one process at most, such as while the directory is away; 0
+    keeps no log. An entry takes about half a kilobyte."""
+
     log_requests: bool = False
     """Whether every request is logged: method, route, status, time; failures of the server always are."""
 

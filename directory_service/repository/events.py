@@ -149,8 +149,20 @@ def _subject(
 def get_event(tx: Transaction, event_id: str) -> directory_service_pb2.EventRecord | None:
     """Return what is kept of an event, on whatever connection: effects name events by their id alone."""
     row = tx.execute(select(OUTBOX).where(OUTBOX.c.event_id == event_id)).first()
-    if row is None:
-        return None
+    return None if row is None else _record(row)
+
+
+def list_request_events(
+    tx: Transaction, request_id: str, *, after: int, limit: int
+) -> list[tuple[int, directory_service_pb2.EventRecord]]:
+    """Return what is kept of the events of a request, in their order, each with its position in the outbox."""
+    statement = (
+        select(OUTBOX).where(OUTBOX.c.request_id == request_id, OUTBOX.c.id > after).order_by(OUTBOX.c.id).limit(limit)
+    )
+    return [(row.id, _record(row)) for row in tx.execute(statement)]
+
+
+def _record(row: Any) -> directory_service_pb2.EventRecord:
     record = directory_service_pb2.EventRecord(
         id=row.event_id,
         type=row.type,

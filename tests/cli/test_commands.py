@@ -484,6 +484,53 @@ def test_a_removed_collaborator_is_explained_by_email(cli, offboarded):
     assert times == sorted(times, reverse=True)
 
 
+def test_a_request_in_the_log_leads_to_its_events_and_effects_and_back(cli, offboarded):
+    """Specification: "`rollcall log [--connection C] [--failed] [--follow]`; each entry links to its events and effects
+    and back"."""
+    workspace, request_id = offboarded["workspace"], offboarded["requests"]["mdm"]
+    # Entries are kept within a moment; effects may be there before.
+    eventually(lambda: cli.json("log", "show", request_id)["entries"])
+    shown = cli.json("log", "show", request_id)
+    (entry,), (event,) = shown["entries"], shown["events"]
+    assert (entry["method"], entry["route"], entry["status"]) == ("PATCH", "/Users/{id}", 200)
+    assert (entry["resource_kind"], entry["resource_id"]) == ("user", offboarded["mdm_user"])
+    assert (event["type"], event["version"]) == ("rollcall.directory.v1.UserDeactivated", entry["resource_version"])
+    assert {effect["event_id"] for effect in shown["effects"]} == {event["id"]}
+    assert "CHANGE_POLICY" in {effect["action"] for effect in shown["effects"]}
+    (newest, *_) = cli.json("why", workspace, "S-1")["chain"]
+    assert newest["request"]["log"] == [entry]
+    listed = cli.json("log", "--connection", entry["connection_id"])
+    assert entry in listed
+    assert [one["route"] for one in listed].count("/Users") >= 1
+    assert cli.json("log", "--connection", entry["connection_id"], "--failed") == []
+    assert {one["connection_id"] for one in cli.json("log", "--workspace", workspace)} > {entry["connection_id"]}
+    for told in (cli("log", "show", request_id).out, cli("log", "--workspace", workspace).out):
+        assert "PATCH /Users/{id}" in told
+        assert "ana@example.com" not in told.split("target_name")[0]
+    assert "CHANGE_POLICY" in cli("log", "show", request_id).out
+    assert "no request" in cli("log", "show", "nobody-sent-this").refusal
+
+
+def test_the_log_is_followed_as_requests_come(cli):
+    """Specification: "`rollcall log [--connection C] [--failed] [--follow]`"."""
+    connection = cli.connection(cli.workspace(), "dashboard")
+    command = [ROLLCALL, "log", "--connection", connection.id, "--follow", "--json"]
+    with subprocess.Popen(
+        [*command, "--data-dir", str(cli.up.data_dir)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(),
+    ) as follower:  # fmt: skip
+        try:
+            for name in ("one@example.com", "two@example.com"):
+                user_id = connection.create_user(name)
+                line = json.loads(follower.stdout.readline())
+                assert (line["route"], line["resource_id"]) == ("/Users", user_id)
+            follower.send_signal(signal.SIGINT)
+            rest, errors = follower.communicate(timeout=10)
+            assert (follower.returncode, rest, errors) == (0, "", "")
+        finally:
+            follower.kill()
+
+
 def test_without_evidence_why_says_so(cli, offboarded):
     """A target that provisioning never touched has no evidence; that is said, not an empty answer."""
     for target in ("nobody@example.com", "S-404", str(uuid.uuid4())):

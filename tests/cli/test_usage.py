@@ -18,7 +18,7 @@ group show|group parked|collaborator list|collaborator show|collaborator add|col
 employee list|employee show|publication create|publication list|publication delete|publication visible|policy create
 policy list|policy delete|device enroll|device list|device show|device assign|device unassign|device set-policy
 device remove|segment create|segment list|segment add-device|segment grant|segment revoke|segment devices-visible
-effects|why|up
+effects|why|log|log show|up
 """
 TABLE = [tuple(name.split()) for name in re.split(r"[|\n]", COMMANDS.strip())]
 

@@ -87,6 +87,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_outbox_aggregate", "outbox", ["aggregate_id", "version"], unique=False)
     op.create_index("ix_outbox_connection", "outbox", ["connection_id", "sequence"], unique=False)
+    op.create_index("ix_outbox_request", "outbox", ["request_id"], unique=False)
     op.create_index(
         "ix_outbox_unsent",
         "outbox",
@@ -118,6 +119,39 @@ def upgrade() -> None:
     )
     op.create_index("ix_parked_members_position", "parked_members", ["connection_id", "position"], unique=False)
     op.create_index("ix_parked_members_value_key", "parked_members", ["connection_id", "value_key"], unique=False)
+    op.create_table(
+        "provisioning_log",
+        sa.Column("entry_id", TEXT, nullable=False),
+        sa.Column("connection_id", TEXT, nullable=False),
+        sa.Column("workspace_id", TEXT, nullable=False),
+        sa.Column("request_id", TEXT, nullable=False),
+        sa.Column("time_ms", sa.BigInteger(), nullable=False),
+        sa.Column("duration_us", sa.BigInteger(), nullable=False),
+        sa.Column("client_dialect", sa.SmallInteger(), nullable=False),
+        sa.Column("method", TEXT, nullable=False),
+        sa.Column("route", TEXT, nullable=False),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("scim_type", TEXT, nullable=False),
+        sa.Column("detail", TEXT, nullable=False),
+        sa.Column("resource_kind", TEXT, nullable=False),
+        sa.Column("resource_id", TEXT, nullable=False),
+        sa.Column("resource_version", sa.BigInteger(), nullable=False),
+        sa.Column("resource_count", sa.BigInteger(), nullable=False),
+        sa.Column("omitted_count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("entry_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_provisioning_log_connection", "provisioning_log", ["connection_id", "entry_id"], unique=False)
+    op.create_index("ix_provisioning_log_request", "provisioning_log", ["request_id"], unique=False)
+    for name, columns in (("failed", ["entry_id"]), ("connection_failed", ["connection_id", "entry_id"])):
+        op.create_index(
+            f"ix_provisioning_log_{name}",
+            "provisioning_log",
+            columns,
+            unique=False,
+            sqlite_where=sa.text("status >= 400"),
+            postgresql_where=sa.text("status >= 400"),
+        )
     op.create_table(
         "secrets",
         sa.Column("name", TEXT, nullable=False),

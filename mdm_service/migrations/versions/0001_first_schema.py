@@ -123,6 +123,7 @@ def upgrade() -> None:
         sa.Column("time", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("effect_id"),
     )
+    op.create_index("ix_effects_request", "effects", ["request_id", "effect_id"], unique=False)
     op.create_index("ix_effects_target", "effects", ["workspace_id", "target_id", "effect_id"], unique=False)
     op.create_index("ix_effects_target_name", "effects", ["workspace_id", "target_name", "effect_id"], unique=False)
     op.create_index("ix_effects_user", "effects", ["workspace_id", "user_id", "effect_id"], unique=False)

@@ -118,7 +118,7 @@ class Effect(_message.Message):
     def __init__(self, effect_id: _Optional[str] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., request_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., connection_id: _Optional[str] = ..., user_id: _Optional[str] = ..., user_name: _Optional[str] = ..., rule: _Optional[str] = ..., rule_version: _Optional[int] = ..., target_kind: _Optional[_Union[TargetKind, str]] = ..., target_id: _Optional[str] = ..., target_name: _Optional[str] = ..., action: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., repair: _Optional[bool] = ...) -> None: ...
 
 class ListEffectsRequest(_message.Message):
-    __slots__ = ("workspace_id", "user", "outcome", "target", "after_effect_id", "page_size", "page_token")
+    __slots__ = ("workspace_id", "user", "outcome", "target", "after_effect_id", "page_size", "page_token", "request_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +126,7 @@ class ListEffectsRequest(_message.Message):
     AFTER_EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     user: str
     outcome: Outcome
@@ -133,7 +134,8 @@ class ListEffectsRequest(_message.Message):
     after_effect_id: str
     page_size: int
     page_token: str
-    def __init__(self, workspace_id: _Optional[str] = ..., user: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., target: _Optional[str] = ..., after_effect_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., user: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., target: _Optional[str] = ..., after_effect_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ListEffectsResponse(_message.Message):
     __slots__ = ("effects", "next_page_token")
