@@ -94,7 +94,9 @@ async def test_a_query_without_its_where_clause_sees_nothing_of_another_tenant(d
         assert await as_tenant(tenancy.EVERY, lambda run=run: run(everything)) == sorted([MINE, THEIRS])
 
 
-@pytest.mark.parametrize("tenant", ["", "9f0c1a2e-6d1b-4c3a-8e5f-7a9b0c1d2e3f", "x'; RESET rollcall.tenant; --", "' OR '1'='1", "%", "**"])
+@pytest.mark.parametrize(
+    "tenant", ["", str(uuid.UUID(int=7)), "x'; RESET rollcall.tenant; --", "' OR '1'='1", "%", "**"]
+)
 async def test_without_a_tenant_there_is_nothing(db: Database, tenant: str) -> None:
     """SECURITY: "a missing one is an error, not "all""; nor does text that is no id open the lock."""
     for run in (db.read, db.write):
