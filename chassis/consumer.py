@@ -43,7 +43,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chassis import streams
+from chassis import streams, telemetry
 from chassis.crashpoints import crashpoint
 from chassis.database import Database, Transaction, is_transient
 from chassis.delivery_tables import (
@@ -469,10 +469,25 @@ class Consumer:
         return taken, counts
 
     def _handle(self, tx: Transaction, event: Event) -> None:
-        request_context.set(
-            RequestContext(request_id=event.request_id, request=f"event {event.type}", traceparent=event.traceparent)
+        handler = self._handlers[event.type][1]
+        context = RequestContext(
+            request_id=event.request_id, request=f"event {event.type}", traceparent=event.traceparent
         )
-        self._handlers[event.type][1](tx, event)
+        span = None
+        if event.traceparent:
+            attributes = {"rollcall.event_id": event.id, "rollcall.request_id": event.request_id}
+            span = telemetry.start("CONSUMER", f"apply {event.type}", event.traceparent, attributes=attributes)
+        if span is None:
+            request_context.set(context)
+            handler(tx, event)
+            return
+        request_context.set(dataclasses.replace(context, traceparent=span.traceparent))
+        try:
+            handler(tx, event)
+        except Exception as error:
+            span.end(error=type(error).__name__)
+            raise
+        span.end()
 
     async def _apply_alone(self, delivery: _Delivery, going: Callable[[], bool]) -> bool:
         """Apply one delivery, whatever it takes; say whether it was settled (False: `going` said to leave it)."""

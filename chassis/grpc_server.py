@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,9 +19,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as aio_health
 from grpc_reflection.v1alpha import reflection
 
+from chassis import telemetry
 from chassis.auth import wrap_handler
 from chassis.database import DatabaseClosed, DatabaseUnavailable
 from chassis.errors import DomainError, status_metadata, to_status
+from chassis.metrics import CallStatistics
 from chassis.request_context import RequestContext, from_metadata, request_context
 from chassis.tenancy import across_tenants
 
@@ -48,6 +52,9 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_connection_age_ms", 10 * 60_000),
     ("grpc.max_connection_age_grace_ms", 60_000),
 )
+
+CALLS = CallStatistics()
+"""The calls that this process has answered."""
 
 DRAIN_SECONDS = 1.0
 """How long a server that is NOT_SERVING still takes calls, so that balancers look elsewhere first."""
@@ -81,28 +88,66 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _guard(self, method: str, handler: _Handler) -> _Handler:
         def unary(inner: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
             async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-                request_context.set(from_metadata(context.invocation_metadata(), request=method))
+                span = _enter(method, context)
+                began, code = time.monotonic(), "OK"
                 try:
                     return await inner(request, context)
                 # The one place where an unexpected error must not reach the caller as it is.
                 except Exception as error:
+                    code = _code_of(error)
                     await _abort(method, error, context)
+                except asyncio.CancelledError:
+                    code = "CANCELLED"
+                    raise
+                finally:
+                    CALLS.add(method, code, time.monotonic() - began)
+                    if span is not None:
+                        span.end(error="" if code == "OK" else code)
 
             return guarded
 
         def stream(inner: Callable[[Any, Any], AsyncIterator[Any]]) -> Callable[[Any, Any], AsyncIterator[Any]]:
             async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-                request_context.set(from_metadata(context.invocation_metadata(), request=method))
+                span = _enter(method, context)
+                began, code = time.monotonic(), "OK"
                 try:
                     async for response in inner(request, context):
                         yield response
                 # As above.
                 except Exception as error:
+                    code = _code_of(error)
                     await _abort(method, error, context)
+                except (asyncio.CancelledError, GeneratorExit):
+                    code = "CANCELLED"
+                    raise
+                finally:
+                    CALLS.add(method, code, time.monotonic() - began)
+                    if span is not None:
+                        span.end(error="" if code == "OK" else code)
 
             return guarded
 
         return wrap_handler(handler, unary, stream)
+
+
+def _enter(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> telemetry.Span | None:
+    """Give the call its request context, and its span, if there are any."""
+    request = from_metadata(context.invocation_metadata(), request=method)
+    attributes = {"rpc.system": "grpc", "rpc.method": method, "rollcall.request_id": request.request_id}
+    span = telemetry.start("SERVER", method.lstrip("/"), request.traceparent, attributes=attributes)
+    request_context.set(request if span is None else dataclasses.replace(request, traceparent=span.traceparent))
+    return span
+
+
+def _code_of(error: Exception) -> str:
+    """Give the name of the status that `_abort` answers with."""
+    if isinstance(error, DomainError):
+        return error.code.name
+    if isinstance(error, DatabaseUnavailable | DatabaseClosed):
+        return "UNAVAILABLE"
+    if isinstance(error, grpc.aio.AbortError):
+        return "ABORTED_BY_HANDLER"
+    return "UNIMPLEMENTED" if isinstance(error, NotImplementedError) else "INTERNAL"
 
 
 async def _abort(method: str, error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:

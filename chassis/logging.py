@@ -10,6 +10,7 @@ from typing import Literal, TextIO
 import orjson
 
 from chassis.request_context import request_context
+from chassis.telemetry import trace_id
 
 _EXTRA = ("connection_id", "workspace_id", "event_id", "event_type", "aggregate_id", "partition", "version")
 _CHATTY = ("alembic", "nats", "grpc", "asyncio")
@@ -28,8 +29,11 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if request_id := request_context.get().request_id:
-            entry["request_id"] = request_id
+        context = request_context.get()
+        if context.request_id:
+            entry["request_id"] = context.request_id
+        if context.traceparent and (trace := trace_id(context.traceparent)):
+            entry["trace_id"] = trace
         for name in _EXTRA:
             if (value := getattr(record, name, None)) is not None:
                 entry[name] = value

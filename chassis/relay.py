@@ -39,7 +39,7 @@ import sqlalchemy as sa
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from chassis import streams
+from chassis import streams, telemetry
 from chassis.crashpoints import crashpoint
 from chassis.database import Database, Transaction, UtcDateTime, is_transient
 from chassis.errors import DomainError
@@ -308,6 +308,14 @@ class Relay:
             if expected is None:
                 expected = _expected(before.get((row["aggregate_id"], row["version"] - 1)), state)
             headers = headers_of(row)
+            span = None
+            if row["traceparent"]:
+                # From its commit on: the wait in the outbox is a part of it.
+                span = telemetry.start(
+                    "PRODUCER", f"publish {row['type']}", row["traceparent"], since=row["created_at"]
+                )
+            if span is not None:
+                headers[streams.TRACEPARENT] = span.traceparent
             headers["Nats-Expected-Stream"] = self._stream.name
             headers["Nats-Expected-Last-Sequence"] = str(predicted)
             headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
@@ -318,6 +326,8 @@ class Relay:
                 if not in_flight:
                     raise _Interrupted(f"event {row['event_id']} cannot be published: {error}") from error
                 break  # what is in flight is settled first; this row is read again
+            if span is not None:
+                future.add_done_callback(functools.partial(_end_span, span))
             predicted += 1
             last_of[aggregate] = predicted
             in_flight.append((row, future))
@@ -480,6 +490,11 @@ def _reason(error: BaseException) -> str:
 
 def _default_lock(db: Database, table: sa.Table) -> LeaderLock:
     return leader_lock(db.url, f"relay-{table.name}")
+
+
+def _end_span(span: telemetry.Span, published: asyncio.Future[Ack]) -> None:
+    error = "CANCELLED" if published.cancelled() else type(published.exception() or "").__name__
+    span.end(error="" if error == "str" else error)
 
 
 def _mappings(statement: sa.Select[Any], tx: Transaction) -> Sequence[_Row]:

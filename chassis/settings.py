@@ -77,6 +77,16 @@ class ProcessSettings(BaseSettings):
             _refuse(cls, error)
 
 
+class ObservedSettings(ProcessSettings):
+    """Where a process that goes on tells how it is."""
+
+    metrics_address: str = Field(default="", pattern=r"^(.+:[0-9]{1,5})?$")
+    """`host:port` that serves Prometheus metrics on `/metrics`, over plain HTTP; empty: none."""
+
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$")
+    """Where traces are told, OTLP over HTTP, such as `http://collector:4318`; empty: nowhere."""
+
+
 class TlsSettings(ProcessSettings):
     """The certificate by which a process is known to the others, when it calls and when it is called."""
 
@@ -107,7 +117,7 @@ class TlsSettings(ProcessSettings):
                 yield name, "is required in production"
 
 
-class ServiceSettings(TlsSettings):
+class ServiceSettings(ObservedSettings, TlsSettings):
     """What a process reads that others call over gRPC."""
 
     credentials_file: Path | None = None

@@ -9,15 +9,17 @@ from typing import Any
 import uvloop
 
 from chassis import logging as process_logging
-from chassis import migrations
+from chassis import migrations, telemetry
 from chassis.auth import CredentialsFileError
 from chassis.database import Database, DatabaseUnavailable
+from chassis.delivery_metrics import outbox_questions
 from chassis.grpc_server import DRAIN_SECONDS
+from chassis.metrics import MetricsServer
 from chassis.migrations import SchemaMismatch
 from chassis.tenancy import across_tenants
 from directory_service.server import DirectoryServer, make_relay, prepare_schema
 from directory_service.settings import DatabaseSettings, DirectorySettings, RelaySettings
-from directory_service.tables import MIGRATIONS
+from directory_service.tables import MIGRATIONS, OUTBOX
 
 USAGE = "usage: python -m directory_service serve|relay|migrate"
 
@@ -30,6 +32,8 @@ def main(arguments: list[str]) -> int:
     wanted: dict[str, type[DatabaseSettings]] = {"serve": DirectorySettings, "relay": RelaySettings}
     settings = wanted.get(arguments[0], DatabaseSettings).load()
     process_logging.configure("directory", level=settings.log_level, format=settings.log_format)
+    if isinstance(settings, RelaySettings):
+        telemetry.configure("directory" if arguments[0] == "serve" else "relay", settings.otlp_endpoint)
     try:
         if isinstance(settings, DirectorySettings):
             uvloop.run(_serve(settings))
@@ -40,6 +44,8 @@ def main(arguments: list[str]) -> int:
     except (SchemaMismatch, CredentialsFileError, DatabaseUnavailable, OSError) as error:
         print(f"rollcall: directory: {error}", file=sys.stderr)
         return 1
+    finally:
+        telemetry.shutdown()
     return 0
 
 
@@ -63,7 +69,13 @@ async def _relay(settings: RelaySettings) -> None:
     db = Database(settings.database_url, name="directory-relay", readers=1)
     await db.start()
     try:
-        await _until(stopping, across_tenants(make_relay(db, settings).run))
+        relay = make_relay(db, settings)
+        metrics = MetricsServer(settings.metrics_address, outbox_questions(db, OUTBOX, relay))
+        await metrics.start()
+        try:
+            await _until(stopping, across_tenants(relay.run))
+        finally:
+            await metrics.stop()
     finally:
         await db.stop()
 

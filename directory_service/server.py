@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import grpc
 from rollcall.audit.v1 import audit_service_pb2_grpc
@@ -23,13 +23,15 @@ from chassis import audit, migrations, streams
 from chassis.audit import AuditInterceptor, AuditLog, AuditServicer
 from chassis.auth import ADMIN, GATEWAY, MDM, PORTAL, AuthInterceptor, MethodPolicy
 from chassis.database import Database, DatabaseClosed, DatabaseUnavailable
-from chassis.grpc_server import ErrorInterceptor, Server, server_credentials, write_port_file
+from chassis.delivery_metrics import outbox_questions
+from chassis.grpc_server import CALLS, ErrorInterceptor, Server, server_credentials, write_port_file
+from chassis.metrics import MetricsServer, Question, Sample
 from chassis.multiplex import Multiplexer
 from chassis.nats_permissions import DIRECTORY_RELAY, DIRECTORY_STREAM
 from chassis.relay import Relay
 from chassis.streams import NatsSettings, StreamSettings
 from chassis.tenancy import across_tenants
-from directory_service.authentication import Authenticator, TokenCache, UsageRecorder
+from directory_service.authentication import DAY_MS, WARNED_DAYS, Authenticator, TokenCache, UsageRecorder
 from directory_service.background import Background
 from directory_service.directory import Directory
 from directory_service.errors import DOMAIN
@@ -37,6 +39,8 @@ from directory_service.history import AttributeHistory
 from directory_service.page_tokens import PageTokens
 from directory_service.profiles import ClientProfiles
 from directory_service.replay import Replayer
+from directory_service.repository.connections import count_expiring_tokens
+from directory_service.repository.times import now_ms
 from directory_service.servicers.connections import ConnectionServicer
 from directory_service.servicers.directory import DirectoryServicer
 from directory_service.servicers.provisioning_log import ProvisioningLogServicer
@@ -155,6 +159,7 @@ class DirectoryServer:
         self._server: Server | None = None
         self._multiplexer: Multiplexer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._metrics: MetricsServer | None = None
         self.port = 0
         self.health_port = 0
 
@@ -190,9 +195,19 @@ class DirectoryServer:
             raise
         self._server, self.port, self.health_port = server, server.port, server.health_port
         self._tasks = [asyncio.create_task(self._background.run(), name="directory-background")]
+        relay = None
         if self._settings.relay == "embedded":
             relay = make_relay(self.db, self._settings)
             self._tasks.append(asyncio.create_task(across_tenants(relay.run), name="directory-relay"))
+        questions: dict[str, Question] = {"calls": CALLS.samples, "tokens": self._expiring_tokens}
+        self._metrics = MetricsServer(
+            self._settings.metrics_address, questions | outbox_questions(self.db, OUTBOX, relay)
+        )
+        try:
+            await self._metrics.start()
+        except OSError:
+            await self.stop(grace=0)
+            raise
         if self._settings.port_file is not None:
             write_port_file(self._settings.port_file, self.port)
         _log.info("serving on port %d", self.port)
@@ -212,6 +227,15 @@ class DirectoryServer:
         add_log(ProvisioningLogServicer(self.directory), server)
         add_connections(ConnectionServicer(self.directory, self._token_cache, self._background), server)
 
+    @property
+    def metrics_port(self) -> int:
+        """The port that metrics are served on; 0: none."""
+        return 0 if self._metrics is None else self._metrics.port
+
+    async def _expiring_tokens(self) -> Iterable[Sample]:
+        count = await self.db.read(lambda tx: count_expiring_tokens(tx, now_ms(), WARNED_DAYS * DAY_MS))
+        return (Sample("rollcall_tokens_expiring", count),)
+
     async def wait_failed(self) -> None:
         """Wait until a piece of background work ends, which it does by an error only, and raise that."""
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -227,6 +251,8 @@ class DirectoryServer:
         if self._server is not None:
             await self._server.stop(grace=self._settings.grace_seconds if grace is None else grace, drain=drain)
             self._server = None
+        if self._metrics is not None:
+            await self._metrics.stop()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

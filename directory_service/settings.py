@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import NatsClientSettings, ProcessSettings, Refusal, ServiceSettings
+from chassis.settings import NatsClientSettings, ObservedSettings, ProcessSettings, Refusal, ServiceSettings
 
 
 class DatabaseSettings(ProcessSettings):
@@ -22,7 +22,7 @@ class DatabaseSettings(ProcessSettings):
     """Whether to bring the schema up to date at the start; else a schema that is not current is refused."""
 
 
-class RelaySettings(NatsClientSettings, DatabaseSettings):
+class RelaySettings(ObservedSettings, NatsClientSettings, DatabaseSettings):
     """What publishing the outbox needs."""
 
     provision_streams: bool = False

@@ -1,12 +1,15 @@
 """The gateway as an ASGI application: every path it answers, in one place."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import falcon
 import falcon.asgi
 
+from chassis import telemetry
 from chassis.auth import own_secret
 from chassis.grpc_client import channel_credentials
 from chassis.identity import GATEWAY
@@ -34,6 +37,9 @@ from gateway.resources.users import UserById, UserCalls, Users, UserSearch
 from gateway.settings import GatewaySettings
 from scim.errors import ScimError
 
+if TYPE_CHECKING:
+    from gateway.metrics import RequestMetrics
+
 BASE = "/scim/v2/{connection_id}"
 
 ME_DETAIL = (
@@ -49,6 +55,8 @@ class Deps:
     settings: GatewaySettings
     directory: Directory
     """Started by the application's lifespan, or by whoever made it."""
+    metrics: RequestMetrics | None = None
+    """Where requests are counted; None: nowhere."""
 
 
 class App(falcon.asgi.App[Request, falcon.asgi.Response]):
@@ -87,7 +95,8 @@ def create_app(deps: Deps) -> App:
         interrupted=lambda: not directory.is_connected,
         interruption=CONNECT_SECONDS,
     )
-    provisioning_log = ProvisioningLog(directory, capacity=settings.provisioning_log_capacity)
+    metrics = deps.metrics
+    provisioning_log = ProvisioningLog(directory, capacity=settings.provisioning_log_capacity, metrics=metrics)
     edge = Edge(
         directory,
         admission=admission,
@@ -97,6 +106,7 @@ def create_app(deps: Deps) -> App:
         trusted_proxies=settings.trusted_proxies,
         log_requests=settings.log_requests,
         provisioning_log=provisioning_log,
+        metrics=metrics,
     )
     app = App(media_type=SCIM_JSON, request_type=Request, middleware=[edge])
     app.admission = admission
@@ -131,5 +141,14 @@ def create_app(deps: Deps) -> App:
 def get_app() -> App:
     """Put the application together from the environment; called in each worker, after the fork."""
     settings = GatewaySettings.load()
+    telemetry.configure("gateway", settings.otlp_endpoint)
     directory = Directory(settings.directory_target, own_secret(settings, GATEWAY), tls=channel_credentials(settings))
-    return create_app(Deps(settings, directory))
+    return create_app(Deps(settings, directory, _metrics(settings)))
+
+
+def _metrics(settings: GatewaySettings) -> RequestMetrics | None:
+    if not settings.metrics_address:
+        return None
+    from gateway.metrics import RequestMetrics
+
+    return RequestMetrics()

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from chassis import scim_token
 from chassis.identifiers import time_ordered_hex
+from chassis.telemetry import Span
 from gateway.admission import Place
 from gateway.errors import Refusal
 from gateway.query import parse_query
@@ -54,6 +55,7 @@ class Exchange:
         "refusal",
         "request_id",
         "scheme",
+        "span",
         "started",
         "token",
         "token_hash",
@@ -91,6 +93,8 @@ class Exchange:
         """The dialect of the request, once that is told."""
         self.dialect_told = False
         """Whether the directory was told in which dialect the request is: once, as it counts them."""
+        self.span: Span | None = None
+        """What traces the request, where anything does."""
         self.scheme = "http"
         self.host = ""
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from gateway.refusals import refuse_in_scim
 from gateway.settings import GatewaySettings
 
 _settings = GatewaySettings.load()
+if _settings.metrics_address:
+    from gateway import metrics
+
+    # Before any worker is forked, and before the library is imported.
+    _counts = metrics.prepare()
 refuse_in_scim()
 
 
@@ -74,10 +80,22 @@ def post_worker_init(worker: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Tell the port, whole or not at all, now that connections are taken."""
+    """Serve metrics, and tell the port, whole or not at all, now that connections are taken."""
+    if _settings.metrics_address:
+        try:
+            metrics.serve(_settings.metrics_address, _counts, lambda: (os.getpid(), *server.WORKERS))
+        except OSError as error:
+            print(f"rollcall: GATEWAY_METRICS_ADDRESS: {error.strerror}", file=sys.stderr)
+            raise SystemExit(2) from None
     if _settings.port_file is not None:
         port = server.LISTENERS[0].sock.getsockname()[1]
         descriptor, temporary = tempfile.mkstemp(dir=_settings.port_file.parent)
         with os.fdopen(descriptor, "w") as file:
             file.write(str(port))
         Path(temporary).replace(_settings.port_file)
+
+
+def on_exit(server: Any) -> None:
+    """Leave no counts behind."""
+    if _settings.metrics_address:
+        metrics.clean(_counts)

@@ -5,17 +5,20 @@ the directory is authenticated by that very call; what is answered without one (
 wrong method, a body that is refused) is held back until the directory has been asked about the token alone.
 """
 
+from __future__ import annotations
+
 import asyncio
 import ipaddress
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import falcon
 import falcon.asgi
 import orjson
 
+from chassis import telemetry
 from chassis.request_context import RequestContext, request_context
 from gateway.admission import Admission
 from gateway.directory import Directory
@@ -25,6 +28,9 @@ from gateway.limits import FailedAuthentications, RateLimit
 from gateway.provisioning_log import ProvisioningLog
 from gateway.resources.absent import Absent
 from scim.errors import ScimError
+
+if TYPE_CHECKING:
+    from gateway.metrics import RequestMetrics
 
 SCIM_JSON = "application/scim+json"
 
@@ -50,6 +56,7 @@ class Edge:
         trusted_proxies: Sequence[str],
         log_requests: bool,
         provisioning_log: ProvisioningLog,
+        metrics: RequestMetrics | None,
     ) -> None:
         self._directory = directory
         self._admission = admission
@@ -59,6 +66,7 @@ class Edge:
         self._trusted = [ipaddress.ip_network(network) for network in trusted_proxies]
         self._log_requests = log_requests
         self._provisioning_log = provisioning_log
+        self._metrics = metrics
 
     async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         """Connect to the directory; runs in the worker, after the fork."""
@@ -69,11 +77,16 @@ class Edge:
         """Tell what is to be told, and disconnect from the directory."""
         await self._provisioning_log.stop()
         await self._directory.stop()
+        await asyncio.to_thread(telemetry.shutdown)
 
     async def process_request(self, request: Request, response: falcon.asgi.Response) -> None:
         """Refuse what needs no directory to be refused: no token, a garbled one, too many requests; wait for room."""
         exchange = request.exchange
-        request_context.set(RequestContext(request_id=exchange.request_id))  # for what is logged
+        exchange.span = telemetry.start("SERVER", request.method[:16], exchange.traceparent)
+        if exchange.span is not None:
+            exchange.traceparent = exchange.span.traceparent
+        # For what is logged.
+        request_context.set(RequestContext(request_id=exchange.request_id, traceparent=exchange.traceparent))
         exchange.deadline = exchange.started + self._deadline_seconds
         if exchange.is_public:
             return
@@ -105,6 +118,11 @@ class Edge:
         response.set_header("X-Request-Id", exchange.request_id)
         failed = response.status_code >= 500 and response.status_code != 501
         seconds = asyncio.get_running_loop().time() - exchange.started
+        if exchange.span is not None:
+            self._end_span(exchange.span, request, response)
+        if self._metrics is not None:
+            route = self._provisioning_log.route(request)
+            self._metrics.add(route, request.method, response.status_code, seconds)
         try:
             self._provisioning_log.note(request, response, seconds)
         # The request is answered; that it cannot be told of is no reason to answer it otherwise.
@@ -130,6 +148,18 @@ class Edge:
         elif exchange.token_hash is not None and (refusal is None or refusal.status not in (429, 500, 503)):
             self._failures.succeeded(exchange.token_hash)
             self._admission.worked(exchange.token_hash)
+
+    def _end_span(self, span: telemetry.Span, request: Request, response: falcon.asgi.Response) -> None:
+        exchange, route, method = request.exchange, self._provisioning_log.route(request), request.method[:16]
+        attributes: dict[str, str | int] = {
+            "http.request.method": method,
+            "http.route": route,
+            "http.response.status_code": response.status_code,
+            "rollcall.request_id": exchange.request_id,
+            "rollcall.connection_id": exchange.connection_id[:36],
+        }
+        error = str(response.status_code) if response.status_code >= 500 else ""
+        span.end(name=f"{method} {route}".rstrip(), error=error, attributes=attributes)
 
     def _address(self, request: Request) -> str:
         """Return the client's address: beyond the proxies that are trusted, the nearest that is not."""

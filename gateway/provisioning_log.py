@@ -6,12 +6,15 @@ connection. So is a flood: of requests that were refused with 401 or 429, which 
 kept for each connection.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import logging
 import re
 import time
 from collections import Counter, deque
+from typing import TYPE_CHECKING
 
 import falcon.asgi
 import grpc
@@ -24,6 +27,9 @@ from chassis.identifiers import time_ordered_id
 from gateway.dialect import classify
 from gateway.directory import Directory
 from gateway.exchange import Exchange, Request
+
+if TYPE_CHECKING:
+    from gateway.metrics import RequestMetrics
 
 BATCH = 200
 """Entries that one call carries."""
@@ -64,7 +70,7 @@ logger = logging.getLogger("gateway")
 class ProvisioningLog:
     """Gathers the entries of one worker; `start` it after the fork. `capacity` is how many may wait."""
 
-    def __init__(self, directory: Directory, *, capacity: int) -> None:
+    def __init__(self, directory: Directory, *, capacity: int, metrics: RequestMetrics | None = None) -> None:
         self._directory = directory
         self._capacity = capacity
         self._waiting: deque[pb.ProvisioningLogEntry] = deque()
@@ -74,6 +80,7 @@ class ProvisioningLog:
         self._full = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._told = 0
+        self._metrics = metrics
         self.omitted = 0
         """Requests without an entry since the start."""
 
@@ -108,10 +115,7 @@ class ProvisioningLog:
         if len(self._waiting) >= self._capacity:
             self._omit(connection_id)
             return
-        template = request.uri_template or ""
-        route = self._routes.get(template)
-        if route is None:
-            route = self._routes[template] = route_of(template)
+        route = self.route(request)
         method = request.method[:_LONGEST_METHOD]
         began = time.time_ns() - int(seconds * 1e9)
         entry = pb.ProvisioningLogEntry(
@@ -136,8 +140,18 @@ class ProvisioningLog:
         if len(self._waiting) >= BATCH:
             self._full.set()
 
+    def route(self, request: Request) -> str:
+        """Return the route of a request below the base URL: `/Users/{id}`; empty for none."""
+        template = request.uri_template or ""
+        route = self._routes.get(template)
+        if route is None:
+            route = self._routes[template] = route_of(template)
+        return route
+
     def _omit(self, connection_id: str) -> None:
         self.omitted += 1
+        if self._metrics is not None:
+            self._metrics.omitted(1)
         # Connections that do not exist must not fill the memory either.
         if connection_id in self._omitted or len(self._omitted) < self._capacity:
             self._omitted[connection_id] += 1

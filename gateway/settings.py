@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from chassis.settings import Refusal, TlsSettings
+from chassis.settings import ObservedSettings, Refusal, TlsSettings
 
 _MEBIBYTE = 1024 * 1024
 
 
-class GatewaySettings(TlsSettings):
+class GatewaySettings(ObservedSettings, TlsSettings):
     """What the gateway can be told. Where nothing is said, a limit holds that suits production; rates only there."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")

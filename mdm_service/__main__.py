@@ -9,7 +9,7 @@ import sys
 import uvloop
 
 from chassis import logging as process_logging
-from chassis import migrations
+from chassis import migrations, telemetry
 from chassis.auth import CredentialsFileError
 from chassis.database import Database, DatabaseUnavailable
 from chassis.migrations import SchemaMismatch
@@ -38,10 +38,13 @@ def main(arguments: list[str]) -> int:
         else:
             serving = MdmSettings.load()
             process_logging.configure("mdm", level=serving.log_level, format=serving.log_format)
+            telemetry.configure("mdm", serving.otlp_endpoint)
             uvloop.run(serve(serving))
     except (SchemaMismatch, CredentialsFileError, DatabaseUnavailable, OSError) as error:
         print(f"rollcall: {error}", file=sys.stderr)
         return 1
+    finally:
+        telemetry.shutdown()
     return 0
 
 

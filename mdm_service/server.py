@@ -18,8 +18,10 @@ from chassis import audit, grpc_client, grpc_server, migrations, outbox, streams
 from chassis.auth import MDM, AuthInterceptor, own_secret
 from chassis.consumer import Consumer, prune_inbox
 from chassis.database import Database, is_transient
+from chassis.delivery_metrics import consumer_questions, outbox_questions
 from chassis.delivery_servicer import DeliveryServicer
-from chassis.grpc_server import ErrorInterceptor
+from chassis.grpc_server import CALLS, ErrorInterceptor
+from chassis.metrics import MetricsServer
 from chassis.nats_permissions import DIRECTORY_STREAM
 from chassis.reconcile import Reconciler
 from chassis.relay import Relay
@@ -106,6 +108,14 @@ class MdmServer:
             stream=_replicated(command_events.STREAM, settings),
             provision=settings.provision_streams,
         )
+        questions = {
+            "calls": CALLS.samples,
+            **consumer_questions(self.db, SERVICE, self.consumer, DELIVERY),
+            **outbox_questions(self.db, Outbox, self.relay),
+        }
+        metrics = MetricsServer(settings.metrics_address, questions)
+        await metrics.start()
+        self._stack.push_async_callback(metrics.stop)
         self.interceptors = (
             ErrorInterceptor(),
             audit.AuditInterceptor(audit.AuditLog(self.db, AuditEntry, workspace_of=WORKSPACE_OF)),

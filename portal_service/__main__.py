@@ -6,7 +6,7 @@ import sys
 
 import uvloop
 
-from chassis import logging, migrations
+from chassis import logging, migrations, telemetry
 from chassis.auth import CredentialsFileError
 from chassis.database import DatabaseUnavailable
 from chassis.migrations import SchemaMismatch
@@ -26,12 +26,15 @@ def main(arguments: list[str]) -> int:
     logging.configure("portal", level=settings.log_level, format=settings.log_format)
     try:
         if isinstance(settings, PortalSettings):
+            telemetry.configure("portal", settings.otlp_endpoint)
             uvloop.run(PortalServer(settings).serve())
         else:
             migrations.upgrade(settings.database_url, MIGRATIONS)
     except (CredentialsFileError, DatabaseUnavailable, OSError, SchemaMismatch) as error:
         print(f"rollcall: {error}", file=sys.stderr)
         return 1
+    finally:
+        telemetry.shutdown()
     return 0
 
 

@@ -18,9 +18,11 @@ from chassis.audit import AuditInterceptor, AuditLog, AuditServicer
 from chassis.auth import PORTAL, AuthInterceptor, own_secret
 from chassis.consumer import Consumer, prune_inbox
 from chassis.database import Database, DatabaseUnavailable
+from chassis.delivery_metrics import consumer_questions
 from chassis.delivery_servicer import DeliveryServicer
 from chassis.grpc_client import channel, channel_credentials
-from chassis.grpc_server import ErrorInterceptor, Server, serve, server_credentials, write_port_file
+from chassis.grpc_server import CALLS, ErrorInterceptor, Server, serve, server_credentials, write_port_file
+from chassis.metrics import MetricsServer
 from chassis.nats_permissions import DIRECTORY_STREAM
 from chassis.reconcile import Reconciler
 from chassis.tenancy import across_tenants
@@ -59,6 +61,7 @@ class PortalServer:
         self._consumer: Consumer | None = None
         self._server: Server | None = None
         self._tasks: list[asyncio.Future[object]] = []
+        self._metrics: MetricsServer | None = None
 
     @property
     def port(self) -> int:
@@ -161,6 +164,9 @@ class PortalServer:
             add_DeliveryServiceServicer_to_server(delivery, server)  # type: ignore[no-untyped-call]
             add_AuditServiceServicer_to_server(AuditServicer(self._db, AuditTable), server)  # type: ignore[no-untyped-call]
 
+        questions = consumer_questions(self._db, PORTAL, consumer, DELIVERY_TABLES)
+        self._metrics = MetricsServer(settings.metrics_address, {"calls": CALLS.samples, **questions})
+        await self._metrics.start()
         audited = AuditInterceptor(AuditLog(self._db, AuditTable, workspace_of=WORKSPACE_OF))
         interceptors = (ErrorInterceptor(), audited, auth)
         return (
@@ -192,6 +198,8 @@ class PortalServer:
             await asyncio.sleep(_DAY_SECONDS)
 
     async def _close(self) -> None:
+        if self._metrics is not None:
+            await self._metrics.stop()
         if self._channel is not None:
             await self._channel.close()
             self._channel = None

@@ -335,6 +335,21 @@ def count_live_tokens(tx: Transaction, connection_id: str, now_ms: int) -> int:
     return int(tx.execute(statement).scalar_one())
 
 
+def count_expiring_tokens(tx: Transaction, now_ms: int, within_ms: int) -> int:
+    """Count the live tokens of enabled connections that expire within a time."""
+    statement = (
+        select(func.count())
+        .select_from(TOKENS.join(CONNECTIONS, CONNECTIONS.c.id == TOKENS.c.connection_id))
+        .where(
+            TOKENS.c.revoked_ms.is_(None),
+            TOKENS.c.expires_ms > now_ms,
+            TOKENS.c.expires_ms <= now_ms + within_ms,
+            CONNECTIONS.c.state == STATE_ENABLED,
+        )
+    )
+    return int(tx.execute(statement).scalar_one())
+
+
 def list_tokens(tx: Transaction, connection_id: str) -> list[pb.Token]:
     """Return the tokens of a connection, newest first."""
     statement = (
