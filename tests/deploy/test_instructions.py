@@ -63,7 +63,7 @@ def test_every_file_that_it_names_exists() -> None:
 def test_every_folder_that_it_applies_renders() -> None:
     """Each `kubectl kustomize` and `kubectl apply -k` of the document works."""
     folders = set(re.findall(r"kubectl (?:kustomize|apply -k) deploy/([a-z/]+)", TEXT))
-    assert folders == {"overlays/development", "overlays/production", "overlays/restore"}
+    assert folders == {"overlays/development", "overlays/production", "overlays/restore", "observability"}
     for folder in folders:
         assert render(folder)
 

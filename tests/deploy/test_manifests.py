@@ -288,7 +288,7 @@ def test_what_no_policy_names_is_denied(overlay: str) -> None:
 
 
 def test_flows_over_the_edge_of_the_namespace_are_the_known_ones(overlay: str) -> None:
-    """Specification: "exactly the flows that exist": names, the edge, and what CloudNativePG needs."""
+    """Specification: "exactly the flows that exist": names, metrics, the edge, and what CloudNativePG needs."""
     manifests = rendered(overlay)
     found: set[tuple[str, str, str, tuple[int, ...]]] = set()
     for policy in manifests.of("NetworkPolicy"):
@@ -301,7 +301,7 @@ def test_flows_over_the_edge_of_the_namespace_are_the_known_ones(overlay: str) -
                         found.add((policy["metadata"]["name"], direction, name, ports))
                     elif "ipBlock" in peer:
                         found.add((policy["metadata"]["name"], direction, peer["ipBlock"]["cidr"], ports))
-    known = {("dns", "egress", "kube-system", (53,))}
+    known = {("dns", "egress", "kube-system", (53,)), ("metrics", "ingress", "monitoring", (9090,))}
     if overlay == "production":
         known |= {
             ("gateway-edge", "ingress", "ingress-nginx", (8080,)),
@@ -398,7 +398,8 @@ def test_a_pod_has_the_time_that_its_process_takes_to_end(overlay: str) -> None:
         given = workload.pod["terminationGracePeriodSeconds"]
         # A relay has no calls to end: it marks what is acknowledged and goes.
         assert given >= pause + 1 + (0 if workload.name == "relay" else seconds) + 5, workload.name
-        if workload.ports:
+        # Whoever asks for metrics asks again.
+        if workload.ports.keys() - {"metrics"}:
             assert pause >= 5, workload.name
     nats = manifests.workload("nats")
     stop = nats.containers[0]["lifecycle"]["preStop"]["exec"]["command"]
