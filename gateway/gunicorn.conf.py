@@ -85,6 +85,7 @@ def when_ready(server: Any) -> None:
         try:
             metrics.serve(_settings.metrics_address, _counts, lambda: (os.getpid(), *server.WORKERS))
         except OSError as error:
+            metrics.clean(_counts)
             print(f"rollcall: GATEWAY_METRICS_ADDRESS: {error.strerror}", file=sys.stderr)
             raise SystemExit(2) from None
     if _settings.port_file is not None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import falcon
@@ -20,6 +21,7 @@ BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 NO_ROUTE = "(none)"
 OTHER_METHOD = "OTHER"
 
+_PREFIX = "rollcall-metrics-"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -27,7 +29,12 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 def prepare() -> str:
     """Make the directory of the counts and name it to the library, unless that was done; return its path."""
     if not os.environ.get(DIRECTORY_VARIABLE):
-        os.environ[DIRECTORY_VARIABLE] = tempfile.mkdtemp(prefix="rollcall-metrics-")
+        for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+            # Of a gateway that was killed; in a container, where each has the same id, of the one before.
+            pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+            if pid == str(os.getpid()) or not Path("/proc", pid).exists():
+                clean(str(left))
+        os.environ[DIRECTORY_VARIABLE] = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
     return os.environ[DIRECTORY_VARIABLE]
 
 

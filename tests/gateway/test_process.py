@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -282,3 +283,17 @@ def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, changes: dict
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"rollcall: {line}: ")
     assert ended.stderr.count("\n") == 1
+
+
+def test_an_address_of_metrics_that_is_taken_ends_the_start_with_the_name_of_the_setting(tmp_path: Path) -> None:
+    """Specification: "config errors stop the start with one line that names the setting"; nothing is left behind."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        variables = environment(tmp_path, "127.0.0.1:1", METRICS_ADDRESS=f"127.0.0.1:{taken.getsockname()[1]}")
+        command = [sys.executable, "-m", "gateway"]
+        done = subprocess.run(
+            command, cwd=ROOT, env=variables | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert lines == ["rollcall: GATEWAY_METRICS_ADDRESS: Address already in use"]
+    assert list(tmp_path.glob("rollcall-metrics-*")) == []
