@@ -26,8 +26,8 @@ _LATE_MS = 2_000
 """How much later than its id an effect may be committed."""
 
 
-def outbox_questions(db: Database, table: TableLike, relay: Relay | None = None) -> dict[str, Question]:
-    """Give the questions about an outbox, and about the relay of this process, if there is one."""
+def outbox_questions(name: str, db: Database, table: TableLike, relay: Relay | None = None) -> dict[str, Question]:
+    """Give the questions about an outbox, by the name of its service, and about this process's relay, if it has one."""
     outbox = table_of(table)
     oldest = sa.select(outbox.c.created_at).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id).limit(1)
 
@@ -36,15 +36,15 @@ def outbox_questions(db: Database, table: TableLike, relay: Relay | None = None)
         since = await db.read(lambda tx: tx.execute(oldest).scalar())
         age = 0.0 if since is None else (datetime.datetime.now(datetime.UTC) - since).total_seconds()
         return (
-            Sample("rollcall_outbox_depth", depth, (db.name,)),
-            Sample("rollcall_outbox_age_seconds", max(age, 0.0), (db.name,)),
+            Sample("rollcall_outbox_depth", depth, (name,)),
+            Sample("rollcall_outbox_age_seconds", max(age, 0.0), (name,)),
         )
 
     async def published() -> Iterable[Sample]:
         assert relay is not None
         return (
-            Sample("rollcall_relay_published", relay.published, (db.name,)),
-            Sample("rollcall_relay_leading", relay.leading, (db.name,)),
+            Sample("rollcall_relay_published", relay.published, (name,)),
+            Sample("rollcall_relay_leading", relay.leading, (name,)),
         )
 
     questions: dict[str, Question] = {"outbox": waiting}

@@ -70,7 +70,7 @@ async def _relay(settings: RelaySettings) -> None:
     await db.start()
     try:
         relay = make_relay(db, settings)
-        metrics = MetricsServer(settings.metrics_address, outbox_questions(db, OUTBOX, relay))
+        metrics = MetricsServer(settings.metrics_address, outbox_questions("directory", db, OUTBOX, relay))
         await metrics.start()
         try:
             await _until(stopping, across_tenants(relay.run))

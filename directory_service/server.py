@@ -201,7 +201,7 @@ class DirectoryServer:
             self._tasks.append(asyncio.create_task(across_tenants(relay.run), name="directory-relay"))
         questions: dict[str, Question] = {"calls": CALLS.samples, "tokens": self._expiring_tokens}
         self._metrics = MetricsServer(
-            self._settings.metrics_address, questions | outbox_questions(self.db, OUTBOX, relay)
+            self._settings.metrics_address, questions | outbox_questions("directory", self.db, OUTBOX, relay)
         )
         try:
             await self._metrics.start()

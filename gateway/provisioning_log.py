@@ -36,6 +36,8 @@ BATCH = 200
 FLUSH_SECONDS = 1.0
 REFUSED_AT_ONCE = 10
 """Refusals with 401 and 429 that are kept of a connection between two flushes."""
+REFUSED_IN_ALL = 500
+"""The same of all connections, of which a flood may name any number."""
 CALL_SECONDS = 5.0
 _RETRY_SECONDS = 2.0
 _LONGEST_DETAIL = 300
@@ -76,6 +78,7 @@ class ProvisioningLog:
         self._waiting: deque[pb.ProvisioningLogEntry] = deque()
         self._omitted: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._refused_in_all = 0
         self._routes: dict[str, str] = {}
         self._full = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -108,10 +111,12 @@ class ProvisioningLog:
         if not self._capacity or _UUID.fullmatch(connection_id) is None:
             return
         if status in _FLOODS:
-            self._refused[connection_id] += 1
-            if self._refused[connection_id] > REFUSED_AT_ONCE:
+            refused = self._refused[connection_id]
+            if refused >= REFUSED_AT_ONCE or self._refused_in_all >= REFUSED_IN_ALL:
                 self._omit(connection_id)
                 return
+            self._refused[connection_id] = refused + 1
+            self._refused_in_all += 1
         if len(self._waiting) >= self._capacity:
             self._omit(connection_id)
             return
@@ -159,6 +164,7 @@ class ProvisioningLog:
     async def flush(self) -> None:
         """Tell what waits. Raises grpc.RpcError; what was not told then waits on."""
         self._refused.clear()
+        self._refused_in_all = 0
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             try:

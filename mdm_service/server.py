@@ -111,7 +111,7 @@ class MdmServer:
         questions = {
             "calls": CALLS.samples,
             **consumer_questions(self.db, SERVICE, self.consumer, DELIVERY),
-            **outbox_questions(self.db, Outbox, self.relay),
+            **outbox_questions(SERVICE, self.db, Outbox, self.relay),
         }
         metrics = MetricsServer(settings.metrics_address, questions)
         await metrics.start()

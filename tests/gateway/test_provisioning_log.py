@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -115,6 +116,23 @@ async def test_a_request_that_never_reached_the_directory_is_kept_and_a_flood_is
         ]
         assert {one.connection_id for one in entries} == {connected.id}
         assert edge.app.provisioning_log.omitted == 5
+
+
+async def test_a_flood_over_many_connections_is_bounded_too(
+    small_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can send requests that name a connection; those of whoever has a token are kept all the same."""
+    monkeypatch.setattr("gateway.provisioning_log.REFUSED_IN_ALL", 4)
+    connected = await small_world.connect()
+    async with edge_of(small_world) as edge:
+        for _ in range(6):
+            await edge.client.get(f"/{uuid.uuid4()}/Users", headers=bearer(fresh_token()))
+        await edge.client.get(f"/{connected.id}/Users", headers=bearer(fresh_token()))
+        await edge.client.get(f"/{connected.id}/Schemas", headers=bearer(connected.token))
+        assert edge.app.provisioning_log.omitted == 3
+        assert [(one.status, one.omitted_count) for one in await edge.entries()] == [(200, 1)]
+        await edge.client.get(f"/{connected.id}/Users", headers=bearer(fresh_token()))
+        assert [one.status for one in await edge.entries()] == [401, 200]
 
 
 async def test_what_does_not_fit_is_counted_and_what_was_not_taken_is_told_again_once(small_world: World) -> None:

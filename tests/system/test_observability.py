@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -88,7 +89,12 @@ class Observed(Stack):
 
     def metrics(self, name: str) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
         """What a process tells now: values by labels, by the name of the metric."""
-        answer = httpx.get(f"http://127.0.0.1:{self.metrics_ports[name]}/metrics", timeout=10)
+        return self.metrics_at(self.metrics_ports[name])
+
+    @staticmethod
+    def metrics_at(port: int) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
+        """The same of a process whose port is known."""
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
         assert answer.status_code == 200
         found: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
         for family in text_string_to_metric_families(answer.text):
@@ -239,6 +245,35 @@ def test_every_metric_is_told_by_some_process(observed: Observed, created: dict[
     late = {"rollcall_consumer_lag", "rollcall_provisioning_log_omitted_total"}
     assert wanted - late <= told
     assert {name for name in told if not name.endswith(("_bucket", "_sum", "_created"))} <= wanted
+
+
+def test_a_relay_of_its_own_tells_of_the_outbox_under_the_same_name(observed: Observed, tmp_path: Path) -> None:
+    """In production the relay is a process of its own; alerts and dashboard know the outbox by its service."""
+    port = free_port()
+    variables = {
+        "DIRECTORY_DATABASE_URL": observed.databases["directory"],
+        "DIRECTORY_NATS_URL": observed.nats_url,
+        "DIRECTORY_METRICS_ADDRESS": f"127.0.0.1:{port}",
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DIRECTORY_")}
+    command = [sys.executable, "-m", "directory_service", "relay"]
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment | variables, stderr=subprocess.DEVNULL) as relay:
+        try:
+
+            def told() -> dict[str, Any]:
+                try:
+                    return observed.metrics_at(port)
+                except httpx.TransportError:
+                    return {}
+
+            found = observed.eventually(told, what="the relay's metrics")
+            outbox = frozenset({("outbox", "directory")})
+            # The directory's own relay leads; this one stands by.
+            assert found["rollcall_relay_leading"] == {outbox: 0}
+            assert found["rollcall_outbox_depth"] == {outbox: 0}
+        finally:
+            relay.terminate()
+        assert relay.wait(20) == 0
 
 
 def test_nothing_is_imported_for_what_is_off() -> None:
