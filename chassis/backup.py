@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -32,25 +32,30 @@ def copy_database(source: Path, target: Path) -> None:
     sync(target)
 
 
-def rewind(producer: Path, consumers: Sequence[Path]) -> int:
+def rewind(producer: Path, consumers: Mapping[Path, Sequence[str]]) -> int:
     """Have a producer's outbox send what a consumer has not taken yet to a stream that is empty; return how many.
 
-    The consumers' databases must be no newer than the producer's. What all of them have taken stays sent. No process
-    may use the databases meanwhile.
+    `consumers` are databases, no newer than the producer's, with the portals whose events each of them is given. What
+    all of them have taken stays sent. No process may use the databases meanwhile.
     """
     with contextlib.closing(sqlite3.connect(producer, isolation_level=None)) as database:
         known = []
-        for number, consumer in enumerate(consumers):
+        portals: list[str] = []
+        for number, (consumer, given) in enumerate(consumers.items()):
             database.execute(f"ATTACH DATABASE ? AS consumer{number}", (str(consumer),))
+            # No other token of a subject is a portal's name.
+            given_to = " OR ".join("instr(outbox.subject, ?) > 0" for _ in given)
+            portals += (f".{portal}." for portal in given)
             known.append(
-                f"EXISTS (SELECT 1 FROM consumer{number}.inbox AS taken WHERE taken.event_id = outbox.event_id) "
+                f"NOT ({given_to}) "
+                f"OR EXISTS (SELECT 1 FROM consumer{number}.inbox AS taken WHERE taken.event_id = outbox.event_id) "
                 f"OR EXISTS (SELECT 1 FROM consumer{number}.dead_letters AS dead WHERE dead.event_id = outbox.event_id)"
             )
         taken = " AND ".join(f"({condition})" for condition in known) or "TRUE"
         database.execute("BEGIN IMMEDIATE")
         # Positions in a stream that is gone mean nothing in the next one.
         database.execute("UPDATE main.outbox SET stream_sequence = NULL WHERE stream_sequence IS NOT NULL")
-        database.execute(f"UPDATE main.outbox SET sent_at = NULL WHERE sent_at IS NOT NULL AND NOT ({taken})")
+        database.execute(f"UPDATE main.outbox SET sent_at = NULL WHERE sent_at IS NOT NULL AND NOT ({taken})", portals)
         database.execute("COMMIT")
         (count,) = database.execute("SELECT count(*) FROM main.outbox WHERE sent_at IS NULL").fetchone()
     sync(producer)

@@ -107,6 +107,7 @@ def write_backup(data_dir: Path, target: Path) -> Document:
 def read_backup(source: Path, data_dir: Path, *, force: bool) -> Document:
     """Put a backup into a data directory; what was done. Raises Refused, and changes nothing when it did so at once."""
     from chassis.backup import rewind, sync
+    from chassis.nats_permissions import CONSUMERS, DIRECTORY_STREAM
 
     manifest = _checked_manifest(source)
     make_directory(data_dir)
@@ -123,7 +124,9 @@ def read_backup(source: Path, data_dir: Path, *, force: bool) -> Document:
                     show(name, number, len(manifest["files"]))
                     shutil.copyfile(source / name, data_dir / name)
                     sync(data_dir / name)
-            consumers = [database(data_dir, name) for name in SERVICES if name != "directory"]
+            consumers = {
+                database(data_dir, each.service): each.portals for each in CONSUMERS if each.stream is DIRECTORY_STREAM
+            }
             events = rewind(database(data_dir, "directory"), consumers)
             _resend_commands(data_dir)
             sync(data_dir)

@@ -5,7 +5,6 @@ supervisor decides the order in which programs stop. When the supervisor dies, t
 """
 
 import asyncio
-import ctypes
 import os
 import queue
 import re
@@ -18,9 +17,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-_PR_SET_PDEATHSIG = 1
-# Linux only; elsewhere programs outlive a supervisor that is killed.
-_prctl = getattr(ctypes.CDLL(None), "prctl", None)
+# Between fork and exec only a process without threads may run Python, so a small program of its own asks the kernel for
+# a signal when its parent dies (1 is PR_SET_PDEATHSIG; Linux only, elsewhere programs outlive a supervisor that is
+# killed) and then becomes the program. A parent that died before is noticed too: nobody would ever end this process.
+_LAUNCH = """
+import ctypes, os, sys
+parent, number, *command = sys.argv[1:]
+getattr(ctypes.CDLL(None), "prctl", lambda *_: 0)(1, int(number))
+if os.getppid() != int(parent):
+    sys.exit(1)
+try:
+    os.execvp(command[0], command)
+except OSError as error:
+    print(f"cannot start {command[0]}: {error}", flush=True)
+    sys.exit(127)
+"""
 
 CRASHES_TO_GIVE_UP = 5
 CRASH_WINDOW = 30.0
@@ -174,26 +185,17 @@ class Supervisor:
 
     async def _run(self, program: Program) -> int:
         """Run a program once, until it ends; its exit status, or the negative number of the signal that ended it."""
-        parent, quick_signal = os.getpid(), int(program.quick_signal)
-
-        def prepare() -> None:
-            if _prctl is not None:
-                _prctl(_PR_SET_PDEATHSIG, quick_signal)
-            # The supervisor may have died before the call; then nobody would ever end this process.
-            if os.getppid() != parent:
-                os._exit(1)
-
         # A pipe of our own: with asyncio's, `wait` waits for the pipe too, which a child of the program may keep open.
         readable, writable = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(int(program.quick_signal))),
                 *program.command,
                 env=dict(program.environment),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writable,
                 stderr=asyncio.subprocess.STDOUT,
                 process_group=0,
-                preexec_fn=prepare,
             )
         except OSError as error:
             os.close(readable)

@@ -20,7 +20,7 @@ Made by `make licenses` from `runtime.txt` and the metadata of each package; a t
 | package | version | licence |
 |---|---|---|
 """
-_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
+_PIN = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
 # Free-text fields of older metadata hold whole licences now and then.
 _LONGEST = 60
 _PREFIX = "License :: OSI Approved :: "

@@ -39,6 +39,7 @@ from rollcall.portal.v1 import portal_service_pb2_grpc
 
 from chassis.nats_permissions import server_users
 from cli.up import make_nats_identities, nats_seed
+from tests.nursery import nursery
 
 T = TypeVar("T")
 
@@ -353,6 +354,8 @@ class Stack:
         self.processes[name] = self._launch(command, self._environment(name), self._logs[name])
 
     def _launch(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Any:
+        if command[0] == sys.executable:
+            return nursery().spawn(command[1:], environment, log.name, str(REPOSITORY))
         return subprocess.Popen(
             _dying_with_parent(command),
             cwd=REPOSITORY,

@@ -169,8 +169,14 @@ async def test_a_connection_is_renamed_and_listed(world: World, connected: Conne
         if not token:
             break
     assert sorted(ids) == sorted([connected.id, second.id, third.id])
-    everyone = await world.admin.call("ListConnections", pb.ListConnectionsRequest(page_size=200))
-    assert {connected.id, second.id} <= {found.connection_id for found in everyone.connections}
+    everyone, token = set(), ""
+    while True:
+        page = await world.admin.call("ListConnections", pb.ListConnectionsRequest(page_size=200, page_token=token))
+        everyone |= {found.connection_id for found in page.connections}
+        token = page.next_page_token
+        if not token:
+            break
+    assert {connected.id, second.id} <= everyone
     failure = await world.admin.refused("ListConnections", pb.ListConnectionsRequest(workspace_id="nowhere"))
     assert failure.reason == "WORKSPACE_NOT_FOUND"
 

@@ -26,6 +26,7 @@ from chassis.grpc_client import channel
 from directory_service.tables import METADATA, OUTBOX
 from tests.conftest import NatsServer, eventually
 from tests.directory_service.world import Caller, Connected, World, as_request, running, settings, user
+from tests.nursery import Child, nursery
 
 
 async def snapshot(world: World, connected: Connected, kind: int = 0, resource_id: str = "") -> list[Any]:
@@ -173,15 +174,19 @@ class Process:
             "DIRECTORY_RELAY": "none",
         }
         settings(database_url, directory)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Child | None = None
 
     async def start(self, crashpoint: str = "") -> Caller:
         """Start, wait until it serves, and return the administrator's calls."""
         port_file = self.directory / "port"
         port_file.unlink(missing_ok=True)
         environment = {**self.environment, **({"ROLLCALL_CRASHPOINT": crashpoint} if crashpoint else {})}
-        command = [sys.executable, "-m", "directory_service", "serve"]
-        self.process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2])
+        self.process = nursery().spawn(
+            ["-m", "directory_service", "serve"],
+            environment,
+            str(self.directory / "log"),
+            str(Path(__file__).parents[2]),
+        )
         await eventually(lambda: port_file.exists() or self.ended, timeout=30)
         assert not self.ended
         secret = read_credential(self.directory / "credentials.json", "admin")
@@ -264,7 +269,7 @@ def test_commands_refuse_with_one_line(sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / "credentials.json").unlink()
     refused = run(environment, "serve")
     assert (refused.returncode, "credentials.json" in refused.stderr) == (1, True)
-    wrong = run({**environment, "DIRECTORY_PUBLIC_URL": "https://x_y.example/"}, "migrate")
+    wrong = run({**environment, "DIRECTORY_PUBLIC_URL": "https://x_y.example/"}, "serve")
     assert (wrong.returncode, "DIRECTORY_PUBLIC_URL" in wrong.stderr) == (2, True)
 
 

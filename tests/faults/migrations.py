@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chassis.migrations import SchemaMismatch, check
 from tests.conftest import PostgresServer
-from tests.faults.nursery import Nursery
+from tests.nursery import Nursery
 from tests.stack import PACKAGES, REPOSITORY, SERVICES
 
 POINTS = ("migrations.after_step", "migrations.before_commit")

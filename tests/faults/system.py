@@ -9,15 +9,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import TypeVar
 
 import nats
 from nats.aio.client import Client
 
 from tests.faults.audit import install_audit
-from tests.faults.nursery import Nursery
 from tests.faults.proxy import FaultProxy
-from tests.stack import CONSUMERS, PACKAGES, POLL_INTERVAL, REPOSITORY, Stack, eventually
+from tests.stack import CONSUMERS, PACKAGES, POLL_INTERVAL, Stack, eventually
 
 T = TypeVar("T")
 
@@ -38,7 +37,6 @@ class FaultStack(Stack):
 
     def __init__(self, directory: Path, databases: Mapping[str, str], *, kind: str) -> None:
         super().__init__(directory, databases, kind=kind)
-        self.nursery = Nursery()
         self.replicas: dict[str, tuple[str, list[str]]] = {}
         self.without: dict[str, str] = {}
         """Processes that run without a mechanism, see `sabotage`."""
@@ -78,7 +76,6 @@ class FaultStack(Stack):
         super().stop()
         for proxy in self.proxies.values():
             proxy.stop()
-        self.nursery.close()
 
     def set_environment(self, name: str, values: Mapping[str, str]) -> None:
         """Give a process variables from its next start on; an empty value removes one."""
@@ -143,11 +140,6 @@ class FaultStack(Stack):
     def await_published(self, *, timeout: float = 30.0) -> None:
         """Wait until no event of the directory waits in the outbox."""
         eventually(lambda: self.unsent() == 0, timeout=timeout, what="publishing the outbox")
-
-    def _launch(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Any:
-        if command[0] != sys.executable:
-            return super()._launch(command, environment, log)
-        return self.nursery.spawn(command[1:], environment, log.name, str(REPOSITORY))
 
     def _command(self, name: str) -> list[str]:
         if name in self.replicas:

@@ -22,6 +22,7 @@ from rollcall.directory.v1.group_pb2 import Group, Member
 from rollcall.directory.v1.user_pb2 import User
 
 from tests.gateway.edge import CONNECTION, ScriptedDirectory, assert_scim_error, bearer, fresh_token, scripted
+from tests.nursery import Child, nursery
 
 BASE = f"/scim/v2/{CONNECTION}"
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,7 @@ def environment(directory: Path, target: str, **changes: str) -> dict[str, str]:
 class Process:
     """A running gateway."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(self, process: Child, port: int, log: Path) -> None:
         self.process = process
         self.port = port
         self.log = log
@@ -69,10 +70,7 @@ class Process:
 async def running(files: Path, target: str, **changes: str) -> AsyncIterator[Process]:
     """Run a gateway whose directory is at `target`, with its files in a folder, until the end of the block."""
     log = files / "log"
-    with log.open("wb") as stream:
-        command = [sys.executable, "-m", "gateway"]
-        variables = environment(files, target, **changes)
-        started = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=stream, stderr=stream)
+    started = nursery().spawn(["-m", "gateway"], environment(files, target, **changes), str(log), str(ROOT))
     try:
         async with asyncio.timeout(START_SECONDS):
             while not (files / "port").exists():

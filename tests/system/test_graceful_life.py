@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ import httpx
 import pytest
 from rollcall.delivery.v1 import delivery_service_pb2
 
+from tests.nursery import Child, nursery
 from tests.stack import PACKAGES, PROCESSES, REPOSITORY, Stack, eventually, free_port
 from tests.system.administrator import Administrator
 
@@ -32,7 +31,8 @@ class Burst:
         self.answers: list[httpx.Response] = []
         self.some = threading.Event()
         self._base_url = base_url
-        self._headers = {"Authorization": f"Bearer {token}"}
+        # A kept connection may be closed by the server in the very moment in which it is used again.
+        self._headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
 
     async def send(self) -> None:
         """Send all and wait for every answer; raise for one that never came."""
@@ -118,7 +118,7 @@ class Replica:
         self._stack = stack
         self.port = free_port()
         self._changes = changes
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     def start(self) -> None:
         """Start it and wait until it serves."""
@@ -127,12 +127,12 @@ class Replica:
         prefix = f"{self._name.upper()}_"
         changes = {"ADDRESS": f"127.0.0.1:{self.port}", "PORT_FILE": str(port_file), **self._changes}
         arguments = [] if self._name == "gateway" else ["serve"]
-        with (self._directory / f"{self._name}-{self.port}.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", PACKAGES[self._name], *arguments], cwd=REPOSITORY, stdout=log, stderr=log,
-                env=self._stack._environment(self._name) | {prefix + key: value for key, value in changes.items()},
-                process_group=0,
-            )  # fmt: skip
+        self._process = nursery().spawn(
+            ["-m", PACKAGES[self._name], *arguments],
+            self._stack._environment(self._name) | {prefix + key: value for key, value in changes.items()},
+            str(self._directory / f"{self._name}-{self.port}.log"),
+            str(REPOSITORY),
+        )
         eventually(self._serves, timeout=30, what=f"another {self._name}")
 
     def _serves(self) -> bool:

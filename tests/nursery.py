@@ -6,7 +6,9 @@ does. The nursery has no thread, no channel and no database, and a process that 
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
 import gc
 import importlib
 import json
@@ -23,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    "alembic.command", "alembic.runtime.migration", "alembic.script", "google.protobuf.descriptor_pb2",
+    "alembic.command", "alembic.runtime.migration", "alembic.script", "falcon.asgi", "google.protobuf.descriptor_pb2",
     "google.protobuf.duration_pb2", "google.protobuf.empty_pb2", "google.protobuf.field_mask_pb2",
     "google.protobuf.json_format", "google.protobuf.timestamp_pb2", "google.rpc.error_details_pb2", "grpc",
-    "grpc.aio", "grpc_health.v1.health", "grpc_reflection.v1alpha.reflection", "grpc_status.rpc_status", "nats",
-    "nats.js", "orjson", "psycopg", "pydantic_settings", "sqlalchemy.dialects.postgresql",
-    "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "sqlmodel", "uvloop",
+    "grpc.aio", "grpc_health.v1.health", "grpc_reflection.v1alpha.reflection", "grpc_status.rpc_status",
+    "gunicorn.app.wsgiapp", "nats", "nats.js", "orjson", "psycopg", "pydantic_settings",
+    "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite",
+    "sqlmodel", "uvloop",
 )  # fmt: skip
 _PR_SET_PDEATHSIG = 1
 _ANSWER_SECONDS = 60.0
@@ -42,8 +45,8 @@ class Nursery:
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(_ANSWER_SECONDS)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.nursery", str(theirs.fileno())],
-            cwd=Path(__file__).resolve().parents[2],
+            [sys.executable, "-m", "tests.nursery", str(theirs.fileno())],
+            cwd=Path(__file__).resolve().parents[1],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
         )
@@ -73,6 +76,14 @@ class Nursery:
         if not line:
             raise ConnectionError(f"the nursery ended with {self._process.poll()}")
         return json.loads(line)
+
+
+@functools.cache
+def nursery() -> Nursery:
+    """The nursery of this process."""
+    made = Nursery()
+    atexit.register(made.close)
+    return made
 
 
 class Child:
