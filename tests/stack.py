@@ -221,7 +221,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _dying_with_parent(command: list[str]) -> list[str]:
+def dying_with_parent(command: list[str]) -> list[str]:
     """Make a command that is killed with the test run, even with one that is killed, where the system can do so."""
     # Not by a `preexec_fn`: that forks with gRPC's threads and handlers in place, and the child aborts now and then.
     setpriv = shutil.which("setpriv")
@@ -357,7 +357,7 @@ class Stack:
         if command[0] == sys.executable:
             return nursery().spawn(command[1:], environment, log.name, str(REPOSITORY))
         return subprocess.Popen(
-            _dying_with_parent(command),
+            dying_with_parent(command),
             cwd=REPOSITORY,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import json
 import os
@@ -23,6 +22,7 @@ import psutil
 import pytest
 
 from cli.main import run
+from tests.stack import dying_with_parent
 
 T = TypeVar("T")
 
@@ -54,10 +54,6 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 class Up:
     """One `rollcall up` in a process of its own; `lines` is what it printed before and with `ready`."""
 
@@ -66,12 +62,11 @@ class Up:
         self.log = data_dir.parent / f"{data_dir.name}-{uuid.uuid4().hex[:6]}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [str(ROLLCALL), "up", "--data-dir", str(data_dir), "--port", "0", *arguments],
+                dying_with_parent([str(ROLLCALL), "up", "--data-dir", str(data_dir), "--port", "0", *arguments]),
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 env={**clean_environment(), **(environment or {})},
-                preexec_fn=_die_with_parent,
             )
         self.lines: list[str] = []
         self.url = ""

@@ -30,6 +30,12 @@ def start(tmp_path):
         up.stop()
 
 
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory):
+    """A data directory that one stack after the other works in, however the one before has ended."""
+    return tmp_path_factory.mktemp("lived-in") / "data"
+
+
 def all_gone(processes, timeout=10):
     return psutil.wait_procs(processes, timeout=timeout)[1] == []
 
@@ -138,9 +144,9 @@ def test_a_data_directory_that_cannot_be_made_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_stop_leaves_nothing_running(start, number):
+def test_a_stop_leaves_nothing_running(start, lived_in, number):
     """PRODUCT 8: "clean stop on Ctrl-C or SIGTERM", in less than ten seconds."""
-    up = start()
+    up = start(data_dir=lived_in)
     connection = Cli(up).connection(Cli(up).workspace(), "mdm")
     processes = up.tree()
     assert len(processes) > len(PROCESSES)
@@ -156,9 +162,9 @@ def test_a_stop_leaves_nothing_running(start, number):
     idle.close()
 
 
-def test_a_second_signal_ends_everything_at_once(start):
+def test_a_second_signal_ends_everything_at_once(start, lived_in):
     """The second Ctrl-C kills."""
-    up = start()
+    up = start(data_dir=lived_in)
     processes = up.tree()
     os.kill(up.stack()["pids"]["directory"], signal.SIGSTOP)
     up.process.send_signal(signal.SIGINT)
@@ -168,9 +174,9 @@ def test_a_second_signal_ends_everything_at_once(start):
     assert all_gone(processes)
 
 
-def test_a_kill_of_up_leaves_nothing_running(start):
+def test_a_kill_of_up_leaves_nothing_running(start, lived_in):
     """Nothing survives even a kill -9 of `up`."""
-    up = start()
+    up = start(data_dir=lived_in)
     processes = up.tree()
     up.process.kill()
     up.process.wait()

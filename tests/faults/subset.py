@@ -78,35 +78,9 @@ def test_every_process_may_die_at_every_crash_point(stack: FaultStack) -> None:
     holds(faults.crash_everywhere, stack, 101, behaviour="remove_employee_and_devices")
 
 
-def test_nats_may_be_killed_or_stopped_and_forget_what_it_was_given(stack: FaultStack) -> None:
-    """DELIVERY: "NATS killed, stopped 60 s, and stopped longer than the dedupe window".
-
-    "SCIM writes go on; the outbox grows; nothing but latency is lost"; "version ≥ mine means already sent".
-    """
-    away = faults.nats_away_past_the_duplicate_window
-    holds(faults.in_turn(faults.kill("nats"), faults.nats_stopped, away), stack, 102)
-
-
-def test_events_may_come_in_the_wrong_order_and_three_times_more(stack: FaultStack) -> None:
-    """DELIVERY: "every event republished three times; adjacent events swapped".
-
-    "A gap is repaired by reading the aggregate from the directory"; "consumers prove idempotent by changing nothing".
-    """
-    holds(faults.in_turn(faults.swapped, faults.republished), stack, 104)
-
-
 def test_poison_is_parked_and_stops_nobody_else_while_answers_vanish_on_every_wire(stack: FaultStack) -> None:
     """DELIVERY: "poison of three kinds": "everybody else's events go on"; "lost replies in each direction"."""
     holds(faults.in_turn(faults.poisoned, faults.lost_everywhere), stack, 106)
-
-
-def test_a_consumer_may_be_paused_past_its_ack_wait_and_the_stream_be_deleted(stack: FaultStack) -> None:
-    """DELIVERY: "consumer paused past its ack wait"; "stream deleted".
-
-    "A replica works a partition only while it holds that partition's lease"; "A stream that is lost, restored stale or
-    too short is rebuilt from the outbox".
-    """
-    holds(faults.in_turn(faults.consumer_paused("portal"), faults.stream_deleted), stack, 107)
 
 
 def test_bulk_work_goes_on_where_a_crash_stopped_it(stack: FaultStack) -> None:

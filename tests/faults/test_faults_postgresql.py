@@ -1,6 +1,7 @@
 """The faults of `subset` on PostgreSQL, and those that only a server or a second relay can have.
 
-On SQLite the lock of a frozen relay is the kernel's, and nobody takes over.
+On SQLite the lock of a frozen relay is the kernel's, and nobody takes over. What the databases have no part in, such as
+the stream that goes away, breaks on SQLite alone here, and on both in the long run.
 """
 
 from __future__ import annotations

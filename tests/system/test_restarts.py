@@ -3,104 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import nats
 import pytest
 
 from tests.stack import PROCESSES, Stack
 from tests.system.administrator import Administrator
-from tests.system.okta import PATCH_URN, OktaApp
-
-
-class Load:
-    """Creates users and pushes them into a group from several threads, and remembers what each was answered.
-
-    `ok`: answered 201; `unknown`: no answer, or one that says the system was unavailable, so either may be true.
-    """
-
-    def __init__(self, okta: OktaApp, group_id: str, total: int) -> None:
-        self.okta = okta
-        self.group_id = group_id
-        self.total = total
-        self.ok: dict[str, str] = {}
-        self.unknown: set[str] = set()
-        self.members: set[str] = set()
-        self.answered = threading.Semaphore(0)
-        self._pool = ThreadPoolExecutor(3)
-        self._turns = [self._pool.submit(self._create, number) for number in range(total)]
-
-    def _create(self, number: int) -> None:
-        email = f"user{number:03}@example.com"
-        try:
-            answer = self.okta.http.post("/Users", json={"userName": email, "active": True})
-        except httpx.TransportError:
-            self.unknown.add(email)
-            return
-        finally:
-            self.answered.release()
-        if answer.status_code == 201:
-            self.ok[email] = answer.json()["id"]
-            self._join(self.ok[email])
-        else:
-            assert answer.status_code == 503, answer.text
-            assert answer.json()["status"] == "503"
-            assert int(answer.headers["retry-after"]) >= 1
-            self.unknown.add(email)
-
-    def _join(self, user_id: str) -> None:
-        operation = {"op": "add", "path": "members", "value": [{"value": user_id}]}
-        try:
-            answer = self.okta.http.patch(
-                f"/Groups/{self.group_id}", json={"schemas": [PATCH_URN], "Operations": [operation]}
-            )
-        except httpx.TransportError:
-            return
-        if answer.status_code in (200, 204):
-            self.members.add(user_id)
-
-    def wait_for(self, count: int) -> None:
-        """Return when so many requests were answered or failed."""
-        for _ in range(count):
-            assert self.answered.acquire(timeout=30)
-
-    def finish(self) -> None:
-        """Return when all are done; raise what any of them raised."""
-        for turn in self._turns:
-            turn.result(60)
-        self._pool.shutdown()
-
-
-def listed(okta: OktaApp) -> dict[str, str]:
-    """Every user of the connection, userName to id."""
-    found: dict[str, str] = {}
-    while True:
-        page = okta.http.get("/Users", params={"startIndex": len(found) + 1, "count": 100}).json()
-        found.update({user["userName"]: user["id"] for user in page["Resources"]})
-        if len(found) >= page["totalResults"]:
-            return found
-
-
-def check_nothing_is_lost(administrator: Administrator, load: Load) -> None:
-    """DELIVERY's invariants 1, 3 and 5 over what the load was answered."""
-    users = listed(load.okta)
-    assert load.ok.items() <= users.items()
-    assert users.keys() <= load.ok.keys() | load.unknown
-    members = {member["value"] for member in load.okta.group(load.group_id).get("members", [])}
-    assert load.members <= members <= set(users.values())
-    administrator.stack.settled(timeout=60)
-    for email, user_id in users.items():
-        role = administrator.role(email)
-        assert role == (("EDITOR", "GROUP") if user_id in members else ("VIEWER", "DEFAULT"))
-    created = Counter(effect.user_id for effect in administrator.effects(action="CREATE_COLLABORATOR"))
-    assert created == Counter(users.values())
-    # Who was created after the group was known, which a repair can bring about, had the role from the beginning.
-    changed = Counter(effect.user_id for effect in administrator.effects(action="SET_ROLE"))
-    assert changed <= Counter(members)
-    assert len(administrator.effects("portal")) == len(users) + changed.total()
 
 
 @pytest.mark.parametrize("process", PROCESSES)
@@ -136,23 +46,6 @@ def test_a_restart_of_any_process_keeps_everything(stack: Stack, process: str) -
     assert administrator.device(laptop).policy_id == locked
     assert administrator.role("ada@example.com") == ("VIEWER", "DEFAULT")
     assert administrator.role("cyd@example.com") == ("EDITOR", "GROUP")
-
-
-@pytest.mark.parametrize("process", ["directory", "portal", "gateway", "nats"])
-def test_a_process_killed_under_load_loses_nothing_and_doubles_nothing(stack: Stack, process: str) -> None:
-    """DELIVERY: "Delivery is at least once; **effects happen once**"; "every `ok` write is in the directory"."""
-    administrator = Administrator(stack)
-    okta = administrator.dashboard_app(role_mode="CONTINUOUS")
-    load = Load(okta, okta.push_group("applivery-editor"), total=60)
-    load.wait_for(15)
-    stack.kill(process)
-    if process != "directory":
-        # Without the directory no request is answered before it gives up, which takes seconds.
-        load.wait_for(5)
-    stack.start_process(process)
-    load.finish()
-    assert load.ok
-    check_nothing_is_lost(administrator, load)
 
 
 def test_the_mdm_service_killed_in_the_middle_of_an_offboarding_finishes_it_once(stack: Stack) -> None:
