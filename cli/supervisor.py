@@ -46,7 +46,8 @@ class Program:
 
     `stop_rank`: programs of a lower rank are stopped first. `stop_seconds`: how long it may take before it is killed.
     `quick_signal`: what ends it at once; SIGKILL, save for a program with children of its own that it must end too. The
-    kernel sends it when the supervisor dies, and the supervisor to the whole group after half of `stop_seconds`.
+    kernel sends it when the supervisor dies, and the supervisor to the whole group after `quick_seconds` (unset: half
+    of `stop_seconds`).
     `hidden`: lines of its log that match are not shown.
     """
 
@@ -55,6 +56,7 @@ class Program:
     environment: Mapping[str, str]
     stop_rank: int
     stop_seconds: float
+    quick_seconds: float | None = None
     quick_signal: signal.Signals = signal.SIGKILL
     hidden: re.Pattern[str] | None = None
 
@@ -151,11 +153,11 @@ class Supervisor:
             return
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
-        half = program.stop_seconds / 2
-        if not await _ends(process, half) and program.quick_signal is not signal.SIGKILL:
+        quick = program.stop_seconds / 2 if program.quick_seconds is None else program.quick_seconds
+        if not await _ends(process, quick) and program.quick_signal is not signal.SIGKILL:
             # Clients that keep a connection open and send nothing are waited for no longer.
             _signal_group(process.pid, program.quick_signal)
-        if not await _ends(process, half):
+        if not await _ends(process, program.stop_seconds - quick):
             self._log.line("rollcall", f"{program.name} did not stop in {program.stop_seconds:g} s and is killed")
         _signal_group(process.pid, signal.SIGKILL)
 

@@ -334,7 +334,8 @@ class _Stack:
             command=(*python, "gateway"),
             environment={**inherited, **self._gateway_environment()},
             stop_rank=0,
-            stop_seconds=3.0,
+            stop_seconds=6.0,
+            quick_seconds=1.5,
             # Its workers are its own to end; a killed master would leave them for a second.
             quick_signal=signal.SIGQUIT,
         )

@@ -31,8 +31,7 @@ class Burst:
         self.answers: list[httpx.Response] = []
         self.some = threading.Event()
         self._base_url = base_url
-        # A kept connection may be closed by the server in the very moment in which it is used again.
-        self._headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
+        self._headers = {"Authorization": f"Bearer {token}"}
 
     async def send(self) -> None:
         """Send all and wait for every answer; raise for one that never came."""
@@ -51,7 +50,10 @@ class Burst:
             # More at once than the gateway takes, or than it can keep waiting for a restart: told so, a client comes
             # again. Had the first request been carried out after all, this one would be a conflict.
             await asyncio.sleep(int(answer.headers["retry-after"]))
-            answer = await client.post("/Users", json=user)
+            # A kept connection may be closed in the very moment in which it is used again, and a process that ended
+            # listens no more. Had a request been carried out whose answer was lost, the next would be a conflict, too.
+            with suppress(httpx.TransportError):
+                answer = await client.post("/Users", json=user)
         self.answers.append(answer)
         if len(self.answers) >= 20:
             self.some.set()
