@@ -484,6 +484,7 @@ class Consumer:
         request_context.set(dataclasses.replace(context, traceparent=span.traceparent))
         try:
             handler(tx, event)
+        # Whatever a handler raises ends its span, and goes on to where it is judged.
         except Exception as error:
             span.end(error=type(error).__name__)
             raise
