@@ -28,7 +28,7 @@ from chassis.auth import PermissionDenied, wrap_handler
 from chassis.database import Database, DatabaseUnavailable, Transaction, UtcDateTime
 from chassis.errors import DomainError
 from chassis.identifiers import time_ordered_id
-from chassis.identity import ADMIN
+from chassis.identity import ADMINISTRATIVE
 from chassis.outbox import TableLike, table_of
 from chassis.paging import InvalidPageToken, decode_page_token, encode_page_token, page_limit
 from chassis.request_context import request_context
@@ -58,6 +58,7 @@ class AuditColumns(SQLModel):
     audit_id: str = Field(primary_key=True, max_length=64)
     time: datetime.datetime = Field(sa_type=UtcDateTime)
     identity: str
+    administrator_id: str
     method: str
     workspace_id: str = Field(index=True)
     connection_id: str
@@ -76,6 +77,7 @@ class _Action:
     audit_id: str = ""
     targets: dict[str, str] = field(default_factory=dict)
     recorded: bool = False
+    is_left_out: bool = False
     told: frozenset[str] = frozenset()
     """The names of what its entry tells."""
 
@@ -88,6 +90,13 @@ def target(name: str, identifier: str) -> None:
     action = _current.get()
     if action is not None:
         action.targets[name] = identifier
+
+
+def leave_out() -> None:
+    """Leave no entry of the current action unless it changes something: for refusals that anybody can cause at will."""
+    action = _current.get()
+    if action is not None:
+        action.is_left_out = True
 
 
 class AuditLog:
@@ -121,7 +130,7 @@ class AuditLog:
     def _around(self, unit: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
         action = _current.get()
         identity = request_context.get().identity
-        if action is None or identity is None or identity.name != ADMIN:
+        if action is None or identity is None or identity.name not in ADMINISTRATIVE:
             return unit
         actor, row = identity.name, self._row
 
@@ -157,6 +166,7 @@ class AuditLog:
             "audit_id": action.audit_id,
             "time": datetime.datetime.now(datetime.UTC),
             "identity": identity,
+            "administrator_id": context.administrator if _ID.fullmatch(context.administrator) else "",
             "method": action.method,
             "workspace_id": targets.get("workspace_id", ""),
             "connection_id": targets.get("connection_id", ""),
@@ -241,7 +251,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
 
     async def _succeeded(self, action: _Action, response: Any) -> None:
         identity = request_context.get().identity
-        if identity is None or identity.name != ADMIN:
+        if identity is None or identity.name not in ADMINISTRATIVE:
             return
         made = [getattr(response, each.name) for each, _ in response.ListFields()] if response is not None else []
         action.targets |= _ids((response, *(value for value in made if isinstance(value, Message))))
@@ -254,7 +264,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
             await self._audit.conclude(action, error.metadata.get("identity", ""), error.reason)
             return
         identity = request_context.get().identity
-        if changes and identity is not None and identity.name == ADMIN:
+        if changes and not action.is_left_out and identity is not None and identity.name in ADMINISTRATIVE:
             outcome = error.reason if isinstance(error, DomainError) else _INTERNAL
             await self._audit.conclude(action, identity.name, outcome)
 
@@ -271,7 +281,7 @@ class AuditServicer(pb_grpc.AuditServiceServicer):
     ) -> pb.ListAuditEntriesResponse:
         """List entries, newest first."""
         columns, limit = self._table.c, page_limit(request.page_size)
-        query = f"audit\n{request.workspace_id}"
+        query = f"audit\n{request.workspace_id}\n{request.before_audit_id}"
         statement = sa.select(self._table).order_by(columns.audit_id.desc()).limit(limit + 1)
         if request.workspace_id:
             statement = statement.where(columns.workspace_id == request.workspace_id)
@@ -281,6 +291,8 @@ class AuditServicer(pb_grpc.AuditServiceServicer):
             if _ID.fullmatch(last) is None:
                 raise InvalidPageToken(DOMAIN)
             statement = statement.where(columns.audit_id < last)
+        elif request.before_audit_id:
+            statement = statement.where(columns.audit_id < request.before_audit_id)
         rows = await self._db.read(lambda tx: tx.execute(statement).all())
         response = pb.ListAuditEntriesResponse(audit_entries=[_entry(row) for row in rows[:limit]])
         if len(rows) > limit:
@@ -292,6 +304,7 @@ def _entry(row: sa.Row[Any]) -> pb.AuditEntry:
     entry = pb.AuditEntry(
         audit_id=row.audit_id,
         identity=row.identity,
+        administrator_id=row.administrator_id,
         method=row.method,
         workspace_id=row.workspace_id,
         connection_id=row.connection_id,

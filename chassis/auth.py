@@ -17,7 +17,7 @@ import grpc
 
 from chassis import tenancy
 from chassis.errors import DomainError
-from chassis.identity import ADMIN, GATEWAY, MDM, PORTAL, Identity
+from chassis.identity import ADMIN, CONSOLE, GATEWAY, MDM, PORTAL, Identity
 from chassis.request_context import NO_REQUEST, from_metadata, request_context
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADMIN",
+    "CONSOLE",
     "GATEWAY",
     "MDM",
     "OPEN_SERVICES",
@@ -256,7 +257,10 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
             if request_context.get() is NO_REQUEST:
                 request_context.set(from_metadata(context.invocation_metadata(), request=method))
             identity = self.authenticate(method, context)
-            request_context.set(dataclasses.replace(request_context.get(), identity=identity))
+            asked = request_context.get()
+            # Whom the console acts for, the console alone can say.
+            administrator = asked.administrator if identity.name == CONSOLE else ""
+            request_context.set(dataclasses.replace(asked, identity=identity, administrator=administrator))
             # For the gateway, only what the token says that it forwards; others name whom they work for, or span all.
             named = getattr(request, "workspace_id", "") if self._workspaces else ""
             tenancy.bind(named or ("" if identity.name == GATEWAY else tenancy.EVERY))

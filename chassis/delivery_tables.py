@@ -122,6 +122,7 @@ def _index_inbox(mapper: Any, model: type) -> None:
 def _index_dead_letters(mapper: Any, model: type) -> None:
     table = mapper.local_table
     sa.Index(f"ix_{table.name}_aggregate", table.c.aggregate_kind, table.c.aggregate_id, table.c.version)
+    sa.Index(f"ix_{table.name}_connection", table.c.connection_id, table.c.id)
 
 
 @event.listens_for(EffectColumns, "instrument_class", propagate=True)
@@ -138,6 +139,12 @@ def _index_effects(mapper: Any, model: type) -> None:
         unique=True, sqlite_where=untargeted, postgresql_where=untargeted,
     )  # fmt: skip
     sa.Index(f"ix_{table.name}_workspace", table.c.workspace_id, table.c.effect_id)
+    # Few effects end otherwise than as APPLIED, and these are looked for.
+    other = table.c.outcome != "APPLIED"
+    sa.Index(
+        f"ix_{table.name}_outcome", table.c.workspace_id, table.c.outcome, table.c.effect_id,
+        sqlite_where=other, postgresql_where=other,
+    )  # fmt: skip
     sa.Index(f"ix_{table.name}_target", table.c.workspace_id, table.c.target_id, table.c.effect_id)
     sa.Index(f"ix_{table.name}_target_name", table.c.workspace_id, table.c.target_name, table.c.effect_id)
     sa.Index(f"ix_{table.name}_user", table.c.workspace_id, table.c.user_id, table.c.effect_id)

@@ -27,7 +27,7 @@ class DomainError(Exception):
     """Something that a use case refuses. A subclass sets `code`, `reason` and `domain` for the class.
 
     `message` is a clear sentence for the person who sent the request; `metadata` names what is involved, by ids only;
-    `field` is the request's field that is to blame, if one is.
+    `field` is the request's field that is to blame, if one is; `retry_seconds` says when it is worth another try.
     """
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.FAILED_PRECONDITION
@@ -35,12 +35,18 @@ class DomainError(Exception):
     domain: ClassVar[str] = "rollcall"
 
     def __init__(
-        self, message: str = "", *, metadata: Mapping[str, str] | None = None, field: str | None = None
+        self,
+        message: str = "",
+        *,
+        metadata: Mapping[str, str] | None = None,
+        field: str | None = None,
+        retry_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.metadata: Mapping[str, str] = metadata or {}
         self.field = field
+        self.retry_seconds = retry_seconds
 
 
 class RpcFailure(Exception):
@@ -56,6 +62,7 @@ class RpcFailure(Exception):
         metadata: Mapping[str, str] | None = None,
         field: str | None = None,
         request_id: str = "",
+        retry_seconds: float | None = None,
     ) -> None:
         super().__init__(f"{code.name} {reason}: {message}" if reason else f"{code.name}: {message}")
         self.code = code
@@ -65,10 +72,12 @@ class RpcFailure(Exception):
         self.metadata: Mapping[str, str] = metadata or {}
         self.field = field
         self.request_id = request_id
+        self.retry_seconds = retry_seconds
 
 
 def to_status(error: DomainError, request_id: str) -> status_pb2.Status:
-    """Make the rich status of a domain error: ErrorInfo always, RequestInfo with the id, BadRequest for a field."""
+    """Make the rich status of a domain error: ErrorInfo always, RequestInfo with the id, BadRequest for a field, RetryInfo
+    where it says when to try again."""
     status = status_pb2.Status(code=error.code.value[0], message=error.message)
     details: list[object] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=error.domain, metadata=dict(error.metadata)),
@@ -77,6 +86,10 @@ def to_status(error: DomainError, request_id: str) -> status_pb2.Status:
     if error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if error.retry_seconds is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(round(error.retry_seconds * 1000))
+        details.append(retry)
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)  # type: ignore[arg-type]  # every detail is a message
@@ -103,8 +116,9 @@ def from_rpc_error(error: grpc.RpcError) -> RpcFailure:
         return RpcFailure(code, message=message)
     status = status_pb2.Status.FromString(packed)
     info, bad, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RequestInfo()
+    retry = error_details_pb2.RetryInfo()
     for detail in status.details:
-        for target in (info, bad, request):
+        for target in (info, bad, request, retry):
             if detail.Is(target.DESCRIPTOR):
                 detail.Unpack(target)
     return RpcFailure(
@@ -115,4 +129,5 @@ def from_rpc_error(error: grpc.RpcError) -> RpcFailure:
         metadata=dict(info.metadata),
         field=bad.field_violations[0].field if bad.field_violations else None,
         request_id=request.request_id,
+        retry_seconds=retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None,
     )

@@ -19,6 +19,7 @@ TRACEPARENT_KEY = "traceparent"
 AUTHORIZATION_KEY = "authorization"
 SCIM_TOKEN_KEY = "rollcall-scim-token"
 CLIENT_DIALECT_KEY = "rollcall-client-dialect"
+ADMINISTRATOR_KEY = "rollcall-administrator"
 
 _LONGEST = 256
 
@@ -28,7 +29,8 @@ class RequestContext:
     """The request behind the current work; never logged as a whole, for it holds credentials.
 
     `request` names the operation, such as "PUT /Users/{id}"; `authorization` and `scim_token` are as received.
-    `client_dialect` says which dialect of SCIM the request was in, where the gateway has said so.
+    `client_dialect` says which dialect of SCIM the request was in, where the gateway has said so; `administrator` is the
+    id of the account that acts, on the word of whoever calls: it counts where `identity` is the console.
     """
 
     request_id: str
@@ -38,6 +40,7 @@ class RequestContext:
     authorization: str = field(default="", repr=False)
     scim_token: str = field(default="", repr=False)
     client_dialect: str = ""
+    administrator: str = ""
 
 
 NO_REQUEST = RequestContext(request_id="")
@@ -61,10 +64,21 @@ def from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None, *, request
         authorization=found.get(AUTHORIZATION_KEY, ""),
         scim_token=found.get(SCIM_TOKEN_KEY, ""),
         client_dialect=found.get(CLIENT_DIALECT_KEY, "")[:_LONGEST],
+        administrator=found.get(ADMINISTRATOR_KEY, "")[:_LONGEST],
     )
 
 
-_KEYS = frozenset({REQUEST_ID_KEY, REQUEST_KEY, TRACEPARENT_KEY, AUTHORIZATION_KEY, SCIM_TOKEN_KEY, CLIENT_DIALECT_KEY})
+_KEYS = frozenset(
+    {
+        REQUEST_ID_KEY,
+        REQUEST_KEY,
+        TRACEPARENT_KEY,
+        AUTHORIZATION_KEY,
+        SCIM_TOKEN_KEY,
+        CLIENT_DIALECT_KEY,
+        ADMINISTRATOR_KEY,
+    }
+)
 
 
 def call_metadata(*, scim_token: str = "", request_id: str = "", request: str = "") -> tuple[tuple[str, str], ...]:

@@ -12,7 +12,8 @@ from chassis import tenancy
 from chassis.database import DatabaseUnavailable
 from chassis.outbox import prune
 from chassis.request_context import RequestContext, request_context
-from directory_service import connections, groups, mappings, provisioning_log
+from directory_service import connections, groups, mappings, provisioning_log, sessions
+from directory_service.administrators import Accounts
 from directory_service.authentication import UsageRecorder
 from directory_service.directory import Directory
 from directory_service.tables import OUTBOX
@@ -22,7 +23,7 @@ FLUSH_SECONDS = 3.0
 LOOK_SECONDS = 30.0
 """How often work that another process left unfinished is looked for."""
 PRUNE_SECONDS = 3600.0
-"""How often old events and log entries are pruned."""
+"""How often old events and log entries, and sessions that have ended, are pruned."""
 RETRY_SECONDS = 1.0
 """How long work waits when the database is unavailable."""
 
@@ -32,8 +33,11 @@ _log = logging.getLogger(__name__)
 class Background:
     """The pieces of background work of one process; `run` until cancelled."""
 
-    def __init__(self, directory: Directory, usage: UsageRecorder, *, outbox_days: int, log_days: int) -> None:
+    def __init__(
+        self, directory: Directory, accounts: Accounts, usage: UsageRecorder, *, outbox_days: int, log_days: int
+    ) -> None:
         self._directory = directory
+        self._accounts = accounts
         self._usage = usage
         self._outbox_days = outbox_days
         self._log_days = log_days
@@ -62,6 +66,7 @@ class Background:
             group.create_task(_repeat(profiles.flush, "flush", profiles.new_dialect, FLUSH_SECONDS))
             group.create_task(_repeat(self._prune, "prune", never, PRUNE_SECONDS))
             group.create_task(_repeat(self._prune_log, "prune", never, PRUNE_SECONDS))
+            group.create_task(_repeat(self._prune_sessions, "prune", never, PRUNE_SECONDS))
 
     async def flush(self) -> None:
         """Write what is gathered, at the end of the process."""
@@ -92,6 +97,9 @@ class Background:
 
     async def _prune_log(self) -> None:
         await provisioning_log.prune(self._directory, days=self._log_days)
+
+    async def _prune_sessions(self) -> None:
+        await sessions.prune(self._accounts)
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], name: str, wake: asyncio.Event, seconds: float) -> None:

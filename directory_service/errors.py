@@ -7,6 +7,8 @@
     ├── InvalidValue · UnresolvedReference · InvalidPageToken
     ├── WorkspaceNotEmpty · ConnectionDeleting · TooManyTokens
     ├── InvalidToken · ScopeTooNarrow
+    ├── AdministratorNotFound · EmailTaken · LastAdministrator · AdministratorDisabled · LinkNotFound
+    ├── InvalidSignIn · TooManyAttempts · InvalidSession
     └── ScimRefusal            one subclass per subclass of `scim.errors.ScimError`, made by `refusing_as_scim`
 
 Reasons are the names of `rollcall.directory.v1.ErrorReason`; the gateway turns them into HTTP.
@@ -212,6 +214,84 @@ class ScimRefusal(DirectoryError):
     """A refusal by the rules of SCIM; the message is written for the administrator of the identity provider."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class AdministratorNotFound(DirectoryError):
+    """No such account of an administrator."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "ADMINISTRATOR_NOT_FOUND"
+
+    def __init__(self, administrator: str) -> None:
+        super().__init__(f"administrator {shown(administrator)} not found")
+
+
+class EmailTaken(DirectoryError):
+    """Another administrator has the e-mail address, enabled or not."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+    reason = "EMAIL_TAKEN"
+
+    def __init__(self) -> None:
+        super().__init__("another administrator has this e-mail address", field="email")
+
+
+class LastAdministrator(DirectoryError):
+    """Nobody could sign in any more."""
+
+    reason = "LAST_ADMINISTRATOR"
+
+    def __init__(self) -> None:
+        super().__init__("this is the last enabled administrator: create or enable another one first")
+
+
+class AdministratorDisabled(DirectoryError):
+    """The account has to be enabled first."""
+
+    reason = "ADMINISTRATOR_DISABLED"
+
+    def __init__(self) -> None:
+        super().__init__("the administrator is disabled: enable the account first")
+
+
+class LinkNotFound(DirectoryError):
+    """A one-time link was used, is too old, or never was: which of them is nobody's business."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "LINK_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("this link was used already or is older than 24 hours; ask for another one")
+
+
+class InvalidSignIn(DirectoryError):
+    """The same for every fault of who wants to sign in, and of their account."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "INVALID_SIGN_IN"
+
+    def __init__(self) -> None:
+        super().__init__("no enabled administrator signs in with these")
+
+
+class TooManyAttempts(DirectoryError):
+    """Too many attempts to sign in, on an account, from an address, or at once."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "TOO_MANY_ATTEMPTS"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("too many attempts to sign in; try again later", retry_seconds=seconds)
+
+
+class InvalidSession(DirectoryError):
+    """A session has ended, or never was."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "INVALID_SESSION"
+
+    def __init__(self) -> None:
+        super().__init__("the session has ended")
 
 
 class FilterRefused(ScimRefusal):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 import grpc
 from rollcall.audit.v1 import audit_service_pb2_grpc
 from rollcall.directory.v1 import (
+    administrator_service_pb2,
+    administrator_service_pb2_grpc,
     connection_service_pb2,
     connection_service_pb2_grpc,
     directory_service_pb2,
@@ -21,7 +23,7 @@ from rollcall.multiplex.v1 import multiplex_service_pb2, multiplex_service_pb2_g
 
 from chassis import audit, migrations, streams
 from chassis.audit import AuditInterceptor, AuditLog, AuditServicer
-from chassis.auth import ADMIN, GATEWAY, MDM, PORTAL, AuthInterceptor, MethodPolicy
+from chassis.auth import ADMIN, CONSOLE, GATEWAY, MDM, PORTAL, AuthInterceptor, MethodPolicy
 from chassis.database import Database, DatabaseClosed, DatabaseUnavailable
 from chassis.delivery_metrics import outbox_questions
 from chassis.grpc_server import CALLS, ErrorInterceptor, Server, server_credentials, write_port_file
@@ -31,16 +33,19 @@ from chassis.nats_permissions import DIRECTORY_RELAY, DIRECTORY_STREAM
 from chassis.relay import Relay
 from chassis.streams import NatsSettings, StreamSettings
 from chassis.tenancy import across_tenants
+from directory_service.administrators import Accounts
 from directory_service.authentication import DAY_MS, WARNED_DAYS, Authenticator, TokenCache, UsageRecorder
 from directory_service.background import Background
 from directory_service.directory import Directory
 from directory_service.errors import DOMAIN
 from directory_service.history import AttributeHistory
 from directory_service.page_tokens import PageTokens
+from directory_service.passwords import Passwords
 from directory_service.profiles import ClientProfiles
 from directory_service.replay import Replayer
 from directory_service.repository.connections import count_expiring_tokens
 from directory_service.repository.times import now_ms
+from directory_service.servicers.administrators import AdministratorServicer
 from directory_service.servicers.connections import ConnectionServicer
 from directory_service.servicers.directory import DirectoryServicer
 from directory_service.servicers.provisioning_log import ProvisioningLogServicer
@@ -50,6 +55,7 @@ from directory_service.tables import AUDIT_LOG, MIGRATIONS, OUTBOX
 DIRECTORY_SERVICE = directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name
 MULTIPLEX_SERVICE = multiplex_service_pb2.DESCRIPTOR.services_by_name["MultiplexService"].full_name
 CONNECTION_SERVICE = connection_service_pb2.DESCRIPTOR.services_by_name["ConnectionService"].full_name
+ADMINISTRATOR_SERVICE = administrator_service_pb2.DESCRIPTOR.services_by_name["AdministratorService"].full_name
 PROVISIONING_LOG_SERVICE = provisioning_log_service_pb2.DESCRIPTOR.services_by_name["ProvisioningLogService"].full_name
 
 WORKSPACE_OF = "SELECT workspace_id FROM connections WHERE id = :connection_id"
@@ -75,6 +81,8 @@ _SCIM_WRITES = (
     "BulkWrite",
 )
 _INTERNAL_READS = ("ListParkedMembers", "StreamSnapshot", "GetEvent")
+_CONSOLE_READS = ("FindUsers", "ListParkedMembers", "GetEvent")
+_SIGNING_IN = ("SignIn", "SignInWithOpenId", "GetSignInLink", "RedeemSignInLink", "GetSession", "SignOut")
 _CONNECTION_READS = (
     "GetWorkspace",
     "ListWorkspaces",
@@ -92,22 +100,29 @@ def method_policy() -> MethodPolicy:
     """Return who may call what; what is not named is denied to all but the administrator."""
     rules: dict[str, frozenset[str]] = {
         DIRECTORY_SERVICE: frozenset({ADMIN}),
-        CONNECTION_SERVICE: frozenset({ADMIN}),
-        audit.SERVICE_NAME: frozenset({ADMIN}),
+        CONNECTION_SERVICE: frozenset({ADMIN, CONSOLE}),
+        ADMINISTRATOR_SERVICE: frozenset({ADMIN, CONSOLE}),
+        audit.SERVICE_NAME: frozenset({ADMIN, CONSOLE}),
         f"/{DIRECTORY_SERVICE}/CheckToken": frozenset({GATEWAY}),
-        PROVISIONING_LOG_SERVICE: frozenset({ADMIN}),
+        PROVISIONING_LOG_SERVICE: frozenset({ADMIN, CONSOLE}),
         f"/{PROVISIONING_LOG_SERVICE}/RecordProvisioningLogEntries": frozenset({GATEWAY}),
         # What is called over the stream is judged call by call.
         MULTIPLEX_SERVICE: frozenset({GATEWAY}),
     }
     for name in _SCIM_READS:
-        rules[f"/{DIRECTORY_SERVICE}/{name}"] = frozenset({ADMIN, GATEWAY, PORTAL, MDM})
+        rules[f"/{DIRECTORY_SERVICE}/{name}"] = frozenset({ADMIN, CONSOLE, GATEWAY, PORTAL, MDM})
     for name in _SCIM_WRITES:
         rules[f"/{DIRECTORY_SERVICE}/{name}"] = frozenset({ADMIN, GATEWAY})
     for name in _INTERNAL_READS:
         rules[f"/{DIRECTORY_SERVICE}/{name}"] = frozenset({ADMIN, PORTAL, MDM})
     for name in _CONNECTION_READS:
-        rules[f"/{CONNECTION_SERVICE}/{name}"] = frozenset({ADMIN, PORTAL, MDM})
+        rules[f"/{CONNECTION_SERVICE}/{name}"] = frozenset({ADMIN, CONSOLE, PORTAL, MDM})
+    for name in _CONSOLE_READS:
+        rules[f"/{DIRECTORY_SERVICE}/{name}"] = rules.get(f"/{DIRECTORY_SERVICE}/{name}", frozenset({ADMIN})) | {
+            CONSOLE
+        }
+    for name in _SIGNING_IN:
+        rules[f"/{ADMINISTRATOR_SERVICE}/{name}"] = frozenset({CONSOLE})
     return MethodPolicy(rules)
 
 
@@ -153,8 +168,13 @@ class DirectoryServer:
         self.directory = Directory(self.db, history, profiles, settings.public_url, PageTokens(self.db))
         self._token_cache = TokenCache(self.db)
         self._authenticator = Authenticator(self._token_cache, usage, profiles)
+        self.accounts = Accounts(self.db, Passwords())
         self._background = Background(
-            self.directory, usage, outbox_days=settings.outbox_days, log_days=settings.provisioning_log_days
+            self.directory,
+            self.accounts,
+            usage,
+            outbox_days=settings.outbox_days,
+            log_days=settings.provisioning_log_days,
         )
         self._server: Server | None = None
         self._multiplexer: Multiplexer | None = None
@@ -179,6 +199,7 @@ class DirectoryServer:
             service_names=(
                 DIRECTORY_SERVICE,
                 CONNECTION_SERVICE,
+                ADMINISTRATOR_SERVICE,
                 PROVISIONING_LOG_SERVICE,
                 MULTIPLEX_SERVICE,
                 audit.SERVICE_NAME,
@@ -225,6 +246,8 @@ class DirectoryServer:
         add_audits(AuditServicer(self.db, AUDIT_LOG), server)
         add_log: Callable[..., None] = provisioning_log_service_pb2_grpc.add_ProvisioningLogServiceServicer_to_server
         add_log(ProvisioningLogServicer(self.directory), server)
+        add_accounts: Callable[..., None] = administrator_service_pb2_grpc.add_AdministratorServiceServicer_to_server
+        add_accounts(AdministratorServicer(self.accounts), server)
         add_connections(ConnectionServicer(self.directory, self._token_cache, self._background), server)
 
     @property
@@ -259,4 +282,5 @@ class DirectoryServer:
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(DatabaseUnavailable, DatabaseClosed):
             await self._background.flush()
+        self.accounts.passwords.close()
         await self.db.stop()

@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -123,6 +125,13 @@ class User(DirectoryTable, table=True):
         Index("ix_users_external_id", "connection_id", "external_id"),
         Index("ix_users_position", "connection_id", "position"),
         Index("ix_users_mapping_generation", "connection_id", "mapping_generation"),
+        Index(
+            "ix_users_inactive",
+            "connection_id",
+            "user_name_key",
+            sqlite_where=text("active = 0"),
+            postgresql_where=text("active = false"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -275,6 +284,63 @@ class Secret(DirectoryTable, table=True):
     value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class Administrator(DirectoryTable, table=True):
+    """The account of a person who administers; of no tenant, for it administers them all."""
+
+    __tablename__ = "administrators"
+    __table_args__ = (Index("ux_administrators_openid", "openid_issuer", "openid_subject", unique=True),)
+
+    id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    email: str = Field(sa_column=Column(_TEXT, nullable=False))
+    email_key: str = Field(sa_column=Column(_TEXT, nullable=False, unique=True))
+    name: str = Field(sa_column=Column(_TEXT, nullable=False))
+    password_hash: str | None = Field(sa_column=Column(_TEXT, nullable=True))
+    """Argon2id with its parameters, as RFC 9106 encodes it; NULL: it signs in by a link or an OpenID provider."""
+    enabled: bool = Field(sa_column=Column(Boolean, nullable=False))
+    openid_issuer: str | None = Field(sa_column=Column(_TEXT, nullable=True))
+    openid_subject: str | None = Field(sa_column=Column(_TEXT, nullable=True))
+    created_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    signed_in_ms: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+
+
+class AdministratorSession(DirectoryTable, table=True):
+    """A session of an administrator, known by the SHA-256 of its token."""
+
+    __tablename__ = "administrator_sessions"
+    __table_args__ = (
+        Index("ix_administrator_sessions_administrator", "administrator_id"),
+        Index("ix_administrator_sessions_expires", "expires_ms"),
+    )
+
+    sha256: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    administrator_id: str = Field(sa_column=Column(_TEXT, ForeignKey("administrators.id"), nullable=False))
+    created_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    used_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expires_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class SignInLink(DirectoryTable, table=True):
+    """A link that signs in once, known by the SHA-256 of its token; NULL: it makes a new account."""
+
+    __tablename__ = "sign_in_links"
+
+    sha256: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    administrator_id: str | None = Field(sa_column=Column(_TEXT, ForeignKey("administrators.id"), nullable=True))
+    created_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expires_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class SignInAttempt(DirectoryTable, table=True):
+    """Attempts to sign in that failed, by the SHA-256 of an account's or client's address."""
+
+    __tablename__ = "sign_in_attempts"
+    __table_args__ = (Index("ix_sign_in_attempts_last", "last_ms"),)
+
+    key: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    failures: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
 class LogEntry(DirectoryTable, table=True):
     """A SCIM request and its answer, without anything of a person.
 
@@ -285,6 +351,10 @@ class LogEntry(DirectoryTable, table=True):
     __table_args__ = (
         Index("ix_provisioning_log_connection", "connection_id", "entry_id"),
         Index("ix_provisioning_log_request", "request_id"),
+        Index(
+            "ix_provisioning_log_resource", "resource_id", "entry_id",
+            sqlite_where=text("resource_id <> ''"), postgresql_where=text("resource_id <> ''"),
+        ),
         Index(
             "ix_provisioning_log_failed", "entry_id",
             sqlite_where=text("status >= 400"), postgresql_where=text("status >= 400"),
@@ -314,6 +384,9 @@ class LogEntry(DirectoryTable, table=True):
     resource_version: int = Field(sa_column=Column(BigInteger, nullable=False))
     resource_count: int = Field(sa_column=Column(BigInteger, nullable=False))
     omitted_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    start_index: int = Field(sa_column=Column(BigInteger, nullable=False))
+    listed_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    total_count: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
 class Outbox(DirectoryTable, OutboxColumns, table=True):
@@ -348,6 +421,10 @@ ATTRIBUTE_SIGHTINGS = _table(AttributeSighting)
 CLIENT_PROFILES = _table(ClientProfile)
 SECRETS = _table(Secret)
 TOMBSTONES = _table(Tombstone)
+ADMINISTRATORS = _table(Administrator)
+ADMINISTRATOR_SESSIONS = _table(AdministratorSession)
+SIGN_IN_LINKS = _table(SignInLink)
+SIGN_IN_ATTEMPTS = _table(SignInAttempt)
 OUTBOX = _table(Outbox)
 PROVISIONING_LOG = _table(LogEntry)
 AUDIT_LOG = _table(AuditEntry)

@@ -71,6 +71,14 @@ REASONS: Mapping[str, HttpError] = {
     "TOO_MANY_TOKENS": HttpError(409),
     "TOKEN_NOT_FOUND": HttpError(404),
     "EVENT_NOT_FOUND": HttpError(404),
+    "ADMINISTRATOR_NOT_FOUND": HttpError(404),
+    "EMAIL_TAKEN": HttpError(409),
+    "LAST_ADMINISTRATOR": HttpError(409),
+    "ADMINISTRATOR_DISABLED": HttpError(409),
+    "INVALID_SIGN_IN": HttpError(401),
+    "TOO_MANY_ATTEMPTS": HttpError(429),
+    "INVALID_SESSION": HttpError(401),
+    "LINK_NOT_FOUND": HttpError(404),
 }
 """Each `ErrorReason` of the directory, without its prefix."""
 

@@ -29,6 +29,9 @@ MIGRATIONS = str(Path(__file__).parent / "migrations")
 ENROLLED = text("state = 1")
 """The condition of the partial index on serial numbers: DEVICE_STATE_ENROLLED."""
 
+# What is looked for by its beginning is compared by code point, whatever the locale of a PostgreSQL database.
+_KEY = Text().with_variant(Text(collation="C"), "postgresql")
+
 
 class MdmTable(SQLModel, registry=registry()):
     """What the tables of this service have in common: a registry of their own."""
@@ -111,7 +114,7 @@ class Employee(MdmTable, table=True):
     employee_id: str = Field(sa_type=Text, primary_key=True)
     workspace_id: str = Field(sa_type=Text, nullable=False)
     email: str = Field(sa_type=Text, nullable=False)
-    email_key: str = Field(sa_type=Text, nullable=False)
+    email_key: str = Field(sa_type=_KEY, nullable=False)
     """The e-mail address in the form in which it is compared."""
     display_name: str = Field(sa_type=Text, nullable=False)
     connection_id: str = Field(sa_type=Text, nullable=False)
@@ -153,7 +156,7 @@ class Device(MdmTable, table=True):
 
     device_id: str = Field(sa_type=Text, primary_key=True)
     workspace_id: str = Field(sa_type=Text, nullable=False)
-    serial: str = Field(sa_type=Text, nullable=False)
+    serial: str = Field(sa_type=_KEY, nullable=False)
     name: str = Field(sa_type=Text, nullable=False)
     platform: str = Field(sa_type=Text, nullable=False)
     policy_id: str | None = Field(sa_type=Text, nullable=True, index=True)

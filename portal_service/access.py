@@ -1,4 +1,4 @@
-"""Who may call what: an administrator everything, the other services only what reads."""
+"""Who may call what: an administrator everything, the console all but repair, the other services only what reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rollcall.delivery.v1 import delivery_service_pb2
 from rollcall.portal.v1 import portal_service_pb2
 
 from chassis import audit
-from chassis.auth import ADMIN, GATEWAY, MDM, MethodPolicy
+from chassis.auth import ADMIN, CONSOLE, GATEWAY, MDM, MethodPolicy
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
     portal_service_pb2.DESCRIPTOR.services_by_name["PortalService"],
@@ -16,8 +16,10 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
 
 # AIP-131 and AIP-132 methods, and the question that CheckPublicationAccess is.
 _READING = ("Get", "List", "Check")
-_ADMINISTRATOR = frozenset({ADMIN})
-_READERS = frozenset({ADMIN, GATEWAY, MDM})
+_ADMINISTRATOR = frozenset({ADMIN, CONSOLE})
+_READERS = frozenset({ADMIN, CONSOLE, GATEWAY, MDM})
+# What goes through everything there is: for an operator at a terminal.
+_OPERATOR = {method: frozenset({ADMIN}) for method in ("Reconcile", "Verify")}
 
 
 def method_policy() -> MethodPolicy:
@@ -25,7 +27,9 @@ def method_policy() -> MethodPolicy:
     return MethodPolicy(
         {audit.SERVICE_NAME: _ADMINISTRATOR}
         | {
-            f"/{service.full_name}/{method.name}": _READERS if method.name.startswith(_READING) else _ADMINISTRATOR
+            f"/{service.full_name}/{method.name}": _OPERATOR.get(
+                method.name, _READERS if method.name.startswith(_READING) else _ADMINISTRATOR
+            )
             for service in SERVICES
             for method in service.methods
         }

@@ -246,7 +246,9 @@ class Stack:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {"gateway": free_port()}
         self.extra_environment: dict[str, dict[str, str]] = {}
-        self.credentials = {name: secrets.token_urlsafe(24) for name in ("admin", "gateway", "portal", "mdm")}
+        self.credentials = {
+            name: secrets.token_urlsafe(24) for name in ("admin", "console", "gateway", "portal", "mdm")
+        }
         self._logs: dict[str, IO[bytes]] = {}
         self._clients: list[httpx.Client] = []
         self._channels: list[grpc.Channel] = []
@@ -424,7 +426,7 @@ class Stack:
         environment = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("ROLLCALL_", "DIRECTORY_", "PORTAL_", "MDM_", "GATEWAY_"))
+            if not key.startswith(("ROLLCALL_", "DIRECTORY_", "PORTAL_", "MDM_", "GATEWAY_", "CONSOLE_"))
         }
         environment["PYTHONUNBUFFERED"] = "1"
         if name == "nats":

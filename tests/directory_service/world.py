@@ -34,7 +34,7 @@ from directory_service.settings import DirectorySettings
 from directory_service.tables import METADATA, OUTBOX
 
 PUBLIC_URL = "https://scim.example.com"
-NAMES = ("admin", "gateway", "portal", "mdm")
+NAMES = ("admin", "console", "gateway", "portal", "mdm")
 
 
 class Caller:

@@ -27,6 +27,53 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.get_bind().exec_driver_sql(casefold_function())
     op.create_table(
+        "administrators",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("email", TEXT, nullable=False),
+        sa.Column("email_key", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("password_hash", TEXT, nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("openid_issuer", TEXT, nullable=True),
+        sa.Column("openid_subject", TEXT, nullable=True),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("signed_in_ms", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("email_key"),
+    )
+    op.create_index("ux_administrators_openid", "administrators", ["openid_issuer", "openid_subject"], unique=True)
+    op.create_table(
+        "administrator_sessions",
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("administrator_id", TEXT, nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("used_ms", sa.BigInteger(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["administrator_id"], ["administrators.id"]),
+        sa.PrimaryKeyConstraint("sha256"),
+    )
+    op.create_index(
+        "ix_administrator_sessions_administrator", "administrator_sessions", ["administrator_id"], unique=False
+    )
+    op.create_index("ix_administrator_sessions_expires", "administrator_sessions", ["expires_ms"], unique=False)
+    op.create_table(
+        "sign_in_attempts",
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("failures", sa.BigInteger(), nullable=False),
+        sa.Column("last_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+    )
+    op.create_index("ix_sign_in_attempts_last", "sign_in_attempts", ["last_ms"], unique=False)
+    op.create_table(
+        "sign_in_links",
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("administrator_id", TEXT, nullable=True),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["administrator_id"], ["administrators.id"]),
+        sa.PrimaryKeyConstraint("sha256"),
+    )
+    op.create_table(
         "attribute_sightings",
         sa.Column("connection_id", TEXT, nullable=False),
         sa.Column("kind", sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -138,11 +185,22 @@ def upgrade() -> None:
         sa.Column("resource_version", sa.BigInteger(), nullable=False),
         sa.Column("resource_count", sa.BigInteger(), nullable=False),
         sa.Column("omitted_count", sa.BigInteger(), nullable=False),
+        sa.Column("start_index", sa.BigInteger(), nullable=False),
+        sa.Column("listed_count", sa.BigInteger(), nullable=False),
+        sa.Column("total_count", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("entry_id"),
         sqlite_with_rowid=False,
     )
     op.create_index("ix_provisioning_log_connection", "provisioning_log", ["connection_id", "entry_id"], unique=False)
     op.create_index("ix_provisioning_log_request", "provisioning_log", ["request_id"], unique=False)
+    op.create_index(
+        "ix_provisioning_log_resource",
+        "provisioning_log",
+        ["resource_id", "entry_id"],
+        unique=False,
+        sqlite_where=sa.text("resource_id <> ''"),
+        postgresql_where=sa.text("resource_id <> ''"),
+    )
     for name, columns in (("failed", ["entry_id"]), ("connection_failed", ["connection_id", "entry_id"])):
         op.create_index(
             f"ix_provisioning_log_{name}",
@@ -264,11 +322,20 @@ def upgrade() -> None:
     op.create_index("ix_users_external_id", "users", ["connection_id", "external_id"], unique=False)
     op.create_index("ix_users_mapping_generation", "users", ["connection_id", "mapping_generation"], unique=False)
     op.create_index("ix_users_position", "users", ["connection_id", "position"], unique=False)
+    op.create_index(
+        "ix_users_inactive",
+        "users",
+        ["connection_id", "user_name_key"],
+        unique=False,
+        sqlite_where=sa.text("active = 0"),
+        postgresql_where=sa.text("active = false"),
+    )
     op.create_table(
         "audit_log",
         sa.Column("audit_id", sa.String(length=64), nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("administrator_id", sa.String(), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("workspace_id", sa.String(), nullable=False),
         sa.Column("connection_id", sa.String(), nullable=False),

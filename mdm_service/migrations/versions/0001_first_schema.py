@@ -11,6 +11,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -57,6 +59,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_dead_letters_aggregate", "dead_letters", ["aggregate_kind", "aggregate_id", "version"], unique=False
     )
+    op.create_index("ix_dead_letters_connection", "dead_letters", ["connection_id", "id"], unique=False)
     op.create_table(
         "device_commands",
         sa.Column("command_id", sa.Text(), nullable=False),
@@ -77,7 +80,7 @@ def upgrade() -> None:
         "devices",
         sa.Column("device_id", sa.Text(), nullable=False),
         sa.Column("workspace_id", sa.Text(), nullable=False),
-        sa.Column("serial", sa.Text(), nullable=False),
+        sa.Column("serial", KEY, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("platform", sa.Text(), nullable=False),
         sa.Column("policy_id", sa.Text(), nullable=True),
@@ -123,6 +126,14 @@ def upgrade() -> None:
         sa.Column("time", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("effect_id"),
     )
+    op.create_index(
+        "ix_effects_outcome",
+        "effects",
+        ["workspace_id", "outcome", "effect_id"],
+        unique=False,
+        sqlite_where=sa.text("outcome != 'APPLIED'"),
+        postgresql_where=sa.text("outcome != 'APPLIED'"),
+    )
     op.create_index("ix_effects_request", "effects", ["request_id", "effect_id"], unique=False)
     op.create_index("ix_effects_target", "effects", ["workspace_id", "target_id", "effect_id"], unique=False)
     op.create_index("ix_effects_target_name", "effects", ["workspace_id", "target_name", "effect_id"], unique=False)
@@ -150,7 +161,7 @@ def upgrade() -> None:
         sa.Column("employee_id", sa.Text(), nullable=False),
         sa.Column("workspace_id", sa.Text(), nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
-        sa.Column("email_key", sa.Text(), nullable=False),
+        sa.Column("email_key", KEY, nullable=False),
         sa.Column("display_name", sa.Text(), nullable=False),
         sa.Column("connection_id", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=True),
@@ -302,6 +313,7 @@ def upgrade() -> None:
         sa.Column("audit_id", sa.String(length=64), nullable=False),
         sa.Column("time", UtcDateTime(), nullable=False),
         sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("administrator_id", sa.String(), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("workspace_id", sa.String(), nullable=False),
         sa.Column("connection_id", sa.String(), nullable=False),

@@ -87,6 +87,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_dead_letters_aggregate", "dead_letters", ["aggregate_kind", "aggregate_id", "version"], unique=False
     )
+    op.create_index("ix_dead_letters_connection", "dead_letters", ["connection_id", "id"], unique=False)
     op.create_table(
         "effects",
         sa.Column("effect_id", sa.String(length=64), nullable=False),
@@ -110,6 +111,14 @@ def upgrade() -> None:
         sa.Column("repair", sa.Boolean(), nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("effect_id"),
+    )
+    op.create_index(
+        "ix_effects_outcome",
+        "effects",
+        ["workspace_id", "outcome", "effect_id"],
+        unique=False,
+        sqlite_where=sa.text("outcome != 'APPLIED'"),
+        postgresql_where=sa.text("outcome != 'APPLIED'"),
     )
     op.create_index("ix_effects_request", "effects", ["request_id", "effect_id"], unique=False)
     op.create_index("ix_effects_target", "effects", ["workspace_id", "target_id", "effect_id"], unique=False)
@@ -292,6 +301,7 @@ def upgrade() -> None:
         sa.Column("audit_id", sa.String(length=64), nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("administrator_id", sa.String(), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("workspace_id", sa.String(), nullable=False),
         sa.Column("connection_id", sa.String(), nullable=False),

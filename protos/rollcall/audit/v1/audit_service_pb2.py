@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%rollcall/audit/v1/audit_service.proto\x12\x11rollcall.audit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x02\n\nAuditEntry\x12\x10\n\x08\x61udit_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\x15\n\rconnection_id\x18\x06 \x01(\t\x12;\n\x07targets\x18\x07 \x03(\x0b\x32*.rollcall.audit.v1.AuditEntry.TargetsEntry\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0f\n\x07request\x18\t \x01(\t\x12\x0f\n\x07outcome\x18\n \x01(\t\x1a.\n\x0cTargetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"V\n\x17ListAuditEntriesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"i\n\x18ListAuditEntriesResponse\x12\x34\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1d.rollcall.audit.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2{\n\x0c\x41uditService\x12k\n\x10ListAuditEntries\x12*.rollcall.audit.v1.ListAuditEntriesRequest\x1a+.rollcall.audit.v1.ListAuditEntriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%rollcall/audit/v1/audit_service.proto\x12\x11rollcall.audit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x02\n\nAuditEntry\x12\x10\n\x08\x61udit_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\x15\n\rconnection_id\x18\x06 \x01(\t\x12;\n\x07targets\x18\x07 \x03(\x0b\x32*.rollcall.audit.v1.AuditEntry.TargetsEntry\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0f\n\x07request\x18\t \x01(\t\x12\x0f\n\x07outcome\x18\n \x01(\t\x12\x18\n\x10\x61\x64ministrator_id\x18\x0b \x01(\t\x1a.\n\x0cTargetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"o\n\x17ListAuditEntriesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x17\n\x0f\x62\x65\x66ore_audit_id\x18\x04 \x01(\t\"i\n\x18ListAuditEntriesResponse\x12\x34\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1d.rollcall.audit.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2{\n\x0c\x41uditService\x12k\n\x10ListAuditEntries\x12*.rollcall.audit.v1.ListAuditEntriesRequest\x1a+.rollcall.audit.v1.ListAuditEntriesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITENTRY_TARGETSENTRY']._loaded_options = None
   _globals['_AUDITENTRY_TARGETSENTRY']._serialized_options = b'8\001'
   _globals['_AUDITENTRY']._serialized_start=94
-  _globals['_AUDITENTRY']._serialized_end=408
-  _globals['_AUDITENTRY_TARGETSENTRY']._serialized_start=362
-  _globals['_AUDITENTRY_TARGETSENTRY']._serialized_end=408
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=410
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=496
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=498
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=603
-  _globals['_AUDITSERVICE']._serialized_start=605
-  _globals['_AUDITSERVICE']._serialized_end=728
+  _globals['_AUDITENTRY']._serialized_end=434
+  _globals['_AUDITENTRY_TARGETSENTRY']._serialized_start=388
+  _globals['_AUDITENTRY_TARGETSENTRY']._serialized_end=434
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=436
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=547
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=549
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=654
+  _globals['_AUDITSERVICE']._serialized_start=656
+  _globals['_AUDITSERVICE']._serialized_end=779
 # @@protoc_insertion_point(module_scope)

@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AuditEntry(_message.Message):
-    __slots__ = ("audit_id", "time", "identity", "method", "workspace_id", "connection_id", "targets", "request_id", "request", "outcome")
+    __slots__ = ("audit_id", "time", "identity", "method", "workspace_id", "connection_id", "targets", "request_id", "request", "outcome", "administrator_id")
     class TargetsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,7 @@ class AuditEntry(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    ADMINISTRATOR_ID_FIELD_NUMBER: _ClassVar[int]
     audit_id: str
     time: _timestamp_pb2.Timestamp
     identity: str
@@ -38,17 +39,20 @@ class AuditEntry(_message.Message):
     request_id: str
     request: str
     outcome: str
-    def __init__(self, audit_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., identity: _Optional[str] = ..., method: _Optional[str] = ..., workspace_id: _Optional[str] = ..., connection_id: _Optional[str] = ..., targets: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., request: _Optional[str] = ..., outcome: _Optional[str] = ...) -> None: ...
+    administrator_id: str
+    def __init__(self, audit_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., identity: _Optional[str] = ..., method: _Optional[str] = ..., workspace_id: _Optional[str] = ..., connection_id: _Optional[str] = ..., targets: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., request: _Optional[str] = ..., outcome: _Optional[str] = ..., administrator_id: _Optional[str] = ...) -> None: ...
 
 class ListAuditEntriesRequest(_message.Message):
-    __slots__ = ("workspace_id", "page_size", "page_token")
+    __slots__ = ("workspace_id", "page_size", "page_token", "before_audit_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_AUDIT_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     page_size: int
     page_token: str
-    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    before_audit_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., before_audit_id: _Optional[str] = ...) -> None: ...
 
 class ListAuditEntriesResponse(_message.Message):
     __slots__ = ("audit_entries", "next_page_token")
