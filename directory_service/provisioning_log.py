@@ -6,10 +6,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rollcall.directory.v1 import directory_service_pb2
 from rollcall.directory.v1 import provisioning_log_service_pb2 as pb
 
+from chassis.database import Transaction
 from chassis.identifiers import first_id
 from chassis.tenancy import across_tenants
 from directory_service.directory import Directory, in_steps
-from directory_service.errors import InvalidValue
+from directory_service.errors import ConnectionNotFound, InvalidValue
+from directory_service.repository import connections
 from directory_service.repository import provisioning_log as repository
 from directory_service.repository.events import list_request_events
 from directory_service.repository.times import now_ms
@@ -50,6 +52,18 @@ async def list_entries(
     return await directory.db.read(
         lambda tx: repository.list_entries(tx, request, before=before, since=since, limit=limit)
     )
+
+
+async def summarize(directory: Directory, request: pb.GetProvisioningLogSummaryRequest) -> pb.ProvisioningLogSummary:
+    """Say what the newest requests of a connection come to. Raises ConnectionNotFound, InvalidValue."""
+    since = first_id(_milliseconds(request.start_time)) if request.HasField("start_time") else ""
+
+    def unit(tx: Transaction) -> pb.ProvisioningLogSummary:
+        if connections.get_connection(tx, request.connection_id) is None:
+            raise ConnectionNotFound(request.connection_id)
+        return repository.summarize(tx, request.connection_id, since=since)
+
+    return await directory.db.read(unit)
 
 
 async def list_events(

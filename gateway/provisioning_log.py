@@ -141,6 +141,7 @@ class ProvisioningLog:
             entry.detail = without_values(refusal.detail)
         elif exchange.answer is not None:
             _note_written(entry, exchange.asked, exchange.answer)
+            _note_listed(entry, exchange.asked, exchange.answer)
         self._waiting.append(entry)
         if len(self._waiting) >= BATCH:
             self._full.set()
@@ -230,3 +231,17 @@ def _note_written(entry: pb.ProvisioningLogEntry, asked: Message | None, answer:
             entry.resource_id, entry.resource_version = resource.id, resource.version
     elif isinstance(answer, directory_service_pb2.BulkWriteResponse):
         entry.resource_count = sum(result.HasField("etag") for result in answer.results)
+
+
+def _note_listed(entry: pb.ProvisioningLogEntry, asked: Message | None, answer: Message) -> None:
+    if isinstance(asked, directory_service_pb2.ListUsersRequest):
+        listed = len(answer.users)  # type: ignore[attr-defined]  # the answer to that request
+    elif isinstance(asked, directory_service_pb2.ListGroupsRequest):
+        listed = len(answer.groups)  # type: ignore[attr-defined]  # likewise
+    else:
+        return
+    # A lookup by a filter is no part of a walk over the list, and one that only counts is none either.
+    if asked.filter or not listed:
+        return
+    entry.start_index = 0 if asked.page_token else asked.skip + 1
+    entry.listed_count, entry.total_count = listed, answer.total_size  # type: ignore[attr-defined]

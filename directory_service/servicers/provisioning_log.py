@@ -44,6 +44,13 @@ class ProvisioningLogServicer(ProvisioningLogServiceServicer):
             response.next_page_token = encode_page_token((entries[limit - 1].entry_id,), query)
         return response
 
+    async def GetProvisioningLogSummary(
+        self, request: pb.GetProvisioningLogSummaryRequest, context: Any
+    ) -> pb.GetProvisioningLogSummaryResponse:
+        """Say what requests come to."""
+        summary = await provisioning_log.summarize(self._directory, request)
+        return pb.GetProvisioningLogSummaryResponse(summary=summary)
+
     async def ListRequestEvents(
         self, request: pb.ListRequestEventsRequest, context: Any
     ) -> pb.ListRequestEventsResponse:

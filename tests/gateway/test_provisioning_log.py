@@ -43,6 +43,18 @@ class Edge:
         return list(answer.entries)
 
 
+@pytest.fixture
+def world(fresh_world: World) -> World:
+    """The log is read whole, so each test has a database of its own."""
+    return fresh_world
+
+
+@pytest.fixture
+def small_world(fresh_small_world: World) -> World:
+    """The same on SQLite alone."""
+    return fresh_small_world
+
+
 @contextlib.asynccontextmanager
 async def edge_of(world: World, **changes: Any) -> AsyncIterator[Edge]:
     target = f"127.0.0.1:{world.server.port}"
@@ -257,3 +269,46 @@ def test_what_an_error_quotes_never_reaches_the_log(value: str) -> None:
         assert CANARY not in without_values(detail)
     assert without_values("title must be a string; the user's own") == "title must be a string; the user's own"
     assert without_values("no a.b@example.com here") == "no … here"
+
+
+async def test_a_list_leaves_where_it_began_and_how_much_there_was_but_a_lookup_does_not(world: World) -> None:
+    """ProvisioningLogEntry: "Of a list that was asked for without a filter, the index of its first resource"."""
+    connected = await world.connect()
+    headers = bearer(connected.token)
+    async with edge_of(world) as edge:
+        for number in range(3):
+            body = {"schemas": [USER_URN], "userName": f"u{number}@example.com"}
+            await edge.client.post(f"/{connected.id}/Users", json=body, headers=headers)
+        first = await edge.client.get(f"/{connected.id}/Users?cursor=&count=1", headers=headers)
+        cursor = first.json()["nextCursor"]
+        for query in (
+            "startIndex=1&count=2",
+            "startIndex=3&count=2",
+            f"cursor={cursor}&count=2",
+            "startIndex=9",
+            "count=0",
+            'filter=userName eq "u1@example.com"',
+        ):
+            assert (await edge.client.get(f"/{connected.id}/Users?{query}", headers=headers)).status_code == 200
+        await edge.client.get(f"/{connected.id}/Groups", headers=headers)
+        entries = await edge.entries(connection_id=connected.id)
+    lists = [(one.start_index, one.listed_count, one.total_count) for one in reversed(entries) if one.method == "GET"]
+    assert lists == [(1, 1, 3), (1, 2, 3), (3, 1, 3), (0, 2, 3), (0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)]
+
+
+async def test_requests_about_one_resource_are_found(world: World) -> None:
+    """provisioning_log_service.proto: "Only requests that wrote this user or group; empty: all"."""
+    connected, other = await world.connect(), await world.connect()
+    async with edge_of(world) as edge:
+        ids = []
+        for name in ("ada", "eve"):
+            body = {"schemas": [USER_URN], "userName": name}
+            made = await edge.client.post(f"/{connected.id}/Users", json=body, headers=bearer(connected.token))
+            ids.append(made.json()["id"])
+        await edge.client.delete(f"/{connected.id}/Users/{ids[0]}", headers=bearer(connected.token))
+        await edge.client.get(f"/{connected.id}/Users/{ids[0]}", headers=bearer(connected.token))
+        found = await edge.entries(connection_id=connected.id, resource_id=ids[0])
+        assert [(one.method, one.resource_id) for one in found] == [("DELETE", ids[0]), ("POST", ids[0])]
+        assert await edge.entries(connection_id=other.id, resource_id=ids[0]) == []
+        paged = await edge.entries(connection_id=connected.id, resource_id=ids[0], page_size=1)
+        assert [one.method for one in paged] == ["DELETE"]

@@ -28,7 +28,7 @@ from rollcall.directory.v1 import connection_service_pb2 as rollcall_dot_directo
 from rollcall.directory.v1 import directory_service_pb2 as rollcall_dot_directory_dot_v1_dot_directory__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4rollcall/directory/v1/provisioning_log_service.proto\x12\x15rollcall.directory.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.rollcall/directory/v1/connection_service.proto\x1a-rollcall/directory/v1/directory_service.proto\"\xc5\x03\n\x14ProvisioningLogEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rconnection_id\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12<\n\x0e\x63lient_dialect\x18\x06 \x01(\x0e\x32$.rollcall.directory.v1.ClientDialect\x12\x0e\n\x06method\x18\x07 \x01(\t\x12\r\n\x05route\x18\x08 \x01(\t\x12\x0e\n\x06status\x18\t \x01(\x05\x12\x11\n\tscim_type\x18\n \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0b \x01(\t\x12+\n\x08\x64uration\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rresource_kind\x18\r \x01(\t\x12\x13\n\x0bresource_id\x18\x0e \x01(\t\x12\x18\n\x10resource_version\x18\x0f \x01(\x03\x12\x16\n\x0eresource_count\x18\x10 \x01(\x05\x12\x15\n\romitted_count\x18\x11 \x01(\x03\"c\n#RecordProvisioningLogEntriesRequest\x12<\n\x07\x65ntries\x18\x01 \x03(\x0b\x32+.rollcall.directory.v1.ProvisioningLogEntry\"&\n$RecordProvisioningLogEntriesResponse\"\xd0\x01\n!ListProvisioningLogEntriesRequest\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x13\n\x0b\x66\x61iled_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"{\n\"ListProvisioningLogEntriesResponse\x12<\n\x07\x65ntries\x18\x01 \x03(\x0b\x32+.rollcall.directory.v1.ProvisioningLogEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x18ListRequestEventsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"h\n\x19ListRequestEventsResponse\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".rollcall.directory.v1.EventRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xbe\x03\n\x16ProvisioningLogService\x12\x97\x01\n\x1cRecordProvisioningLogEntries\x12:.rollcall.directory.v1.RecordProvisioningLogEntriesRequest\x1a;.rollcall.directory.v1.RecordProvisioningLogEntriesResponse\x12\x91\x01\n\x1aListProvisioningLogEntries\x12\x38.rollcall.directory.v1.ListProvisioningLogEntriesRequest\x1a\x39.rollcall.directory.v1.ListProvisioningLogEntriesResponse\x12v\n\x11ListRequestEvents\x12/.rollcall.directory.v1.ListRequestEventsRequest\x1a\x30.rollcall.directory.v1.ListRequestEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4rollcall/directory/v1/provisioning_log_service.proto\x12\x15rollcall.directory.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.rollcall/directory/v1/connection_service.proto\x1a-rollcall/directory/v1/directory_service.proto\"\x85\x04\n\x14ProvisioningLogEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rconnection_id\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12<\n\x0e\x63lient_dialect\x18\x06 \x01(\x0e\x32$.rollcall.directory.v1.ClientDialect\x12\x0e\n\x06method\x18\x07 \x01(\t\x12\r\n\x05route\x18\x08 \x01(\t\x12\x0e\n\x06status\x18\t \x01(\x05\x12\x11\n\tscim_type\x18\n \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0b \x01(\t\x12+\n\x08\x64uration\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rresource_kind\x18\r \x01(\t\x12\x13\n\x0bresource_id\x18\x0e \x01(\t\x12\x18\n\x10resource_version\x18\x0f \x01(\x03\x12\x16\n\x0eresource_count\x18\x10 \x01(\x05\x12\x15\n\romitted_count\x18\x11 \x01(\x03\x12\x13\n\x0bstart_index\x18\x12 \x01(\x03\x12\x14\n\x0clisted_count\x18\x13 \x01(\x05\x12\x13\n\x0btotal_count\x18\x14 \x01(\x03\"c\n#RecordProvisioningLogEntriesRequest\x12<\n\x07\x65ntries\x18\x01 \x03(\x0b\x32+.rollcall.directory.v1.ProvisioningLogEntry\"&\n$RecordProvisioningLogEntriesResponse\"\xe5\x01\n!ListProvisioningLogEntriesRequest\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x13\n\x0b\x66\x61iled_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x13\n\x0bresource_id\x18\x08 \x01(\t\"{\n\"ListProvisioningLogEntriesResponse\x12<\n\x07\x65ntries\x18\x01 \x03(\x0b\x32+.rollcall.directory.v1.ProvisioningLogEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n GetProvisioningLogSummaryRequest\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n!GetProvisioningLogSummaryResponse\x12>\n\x07summary\x18\x01 \x01(\x0b\x32-.rollcall.directory.v1.ProvisioningLogSummary\"\x8e\x03\n\x16ProvisioningLogSummary\x12\x15\n\rrequest_count\x18\x01 \x01(\x03\x12.\n\nfirst_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\romitted_count\x18\x04 \x01(\x03\x12\x15\n\rlimited_count\x18\x05 \x01(\x03\x12\x1b\n\x13longest_limited_run\x18\x06 \x01(\x03\x12\x12\n\nslow_count\x18\x07 \x01(\x03\x12\x33\n\x10longest_duration\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x08\x66\x61ilures\x18\t \x03(\x0b\x32%.rollcall.directory.v1.FailureSummary\x12\x31\n\x05lists\x18\n \x03(\x0b\x32\".rollcall.directory.v1.ListSummary\"\xe7\x01\n\x0e\x46\x61ilureSummary\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\r\n\x05route\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\x05\x12\x11\n\tscim_type\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\r\n\x05\x63ount\x18\x06 \x01(\x03\x12.\n\nfirst_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlast_entry_id\x18\t \x01(\t\"\xb9\x01\n\x0bListSummary\x12\r\n\x05route\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_pages\x18\x02 \x01(\x03\x12\x13\n\x0blater_pages\x18\x03 \x01(\x03\x12\x15\n\rmost_repeated\x18\x04 \x01(\x03\x12\x16\n\x0erepeated_index\x18\x05 \x01(\x03\x12\x13\n\x0btotal_count\x18\x06 \x01(\x03\x12-\n\tlast_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x18ListRequestEventsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"h\n\x19ListRequestEventsResponse\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".rollcall.directory.v1.EventRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xcf\x04\n\x16ProvisioningLogService\x12\x97\x01\n\x1cRecordProvisioningLogEntries\x12:.rollcall.directory.v1.RecordProvisioningLogEntriesRequest\x1a;.rollcall.directory.v1.RecordProvisioningLogEntriesResponse\x12\x91\x01\n\x1aListProvisioningLogEntries\x12\x38.rollcall.directory.v1.ListProvisioningLogEntriesRequest\x1a\x39.rollcall.directory.v1.ListProvisioningLogEntriesResponse\x12\x8e\x01\n\x19GetProvisioningLogSummary\x12\x37.rollcall.directory.v1.GetProvisioningLogSummaryRequest\x1a\x38.rollcall.directory.v1.GetProvisioningLogSummaryResponse\x12v\n\x11ListRequestEvents\x12/.rollcall.directory.v1.ListRequestEventsRequest\x1a\x30.rollcall.directory.v1.ListRequestEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,19 +36,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rollcall.directory.v1.provi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROVISIONINGLOGENTRY']._serialized_start=240
-  _globals['_PROVISIONINGLOGENTRY']._serialized_end=693
-  _globals['_RECORDPROVISIONINGLOGENTRIESREQUEST']._serialized_start=695
-  _globals['_RECORDPROVISIONINGLOGENTRIESREQUEST']._serialized_end=794
-  _globals['_RECORDPROVISIONINGLOGENTRIESRESPONSE']._serialized_start=796
-  _globals['_RECORDPROVISIONINGLOGENTRIESRESPONSE']._serialized_end=834
-  _globals['_LISTPROVISIONINGLOGENTRIESREQUEST']._serialized_start=837
-  _globals['_LISTPROVISIONINGLOGENTRIESREQUEST']._serialized_end=1045
-  _globals['_LISTPROVISIONINGLOGENTRIESRESPONSE']._serialized_start=1047
-  _globals['_LISTPROVISIONINGLOGENTRIESRESPONSE']._serialized_end=1170
-  _globals['_LISTREQUESTEVENTSREQUEST']._serialized_start=1172
-  _globals['_LISTREQUESTEVENTSREQUEST']._serialized_end=1257
-  _globals['_LISTREQUESTEVENTSRESPONSE']._serialized_start=1259
-  _globals['_LISTREQUESTEVENTSRESPONSE']._serialized_end=1363
-  _globals['_PROVISIONINGLOGSERVICE']._serialized_start=1366
-  _globals['_PROVISIONINGLOGSERVICE']._serialized_end=1812
+  _globals['_PROVISIONINGLOGENTRY']._serialized_end=757
+  _globals['_RECORDPROVISIONINGLOGENTRIESREQUEST']._serialized_start=759
+  _globals['_RECORDPROVISIONINGLOGENTRIESREQUEST']._serialized_end=858
+  _globals['_RECORDPROVISIONINGLOGENTRIESRESPONSE']._serialized_start=860
+  _globals['_RECORDPROVISIONINGLOGENTRIESRESPONSE']._serialized_end=898
+  _globals['_LISTPROVISIONINGLOGENTRIESREQUEST']._serialized_start=901
+  _globals['_LISTPROVISIONINGLOGENTRIESREQUEST']._serialized_end=1130
+  _globals['_LISTPROVISIONINGLOGENTRIESRESPONSE']._serialized_start=1132
+  _globals['_LISTPROVISIONINGLOGENTRIESRESPONSE']._serialized_end=1255
+  _globals['_GETPROVISIONINGLOGSUMMARYREQUEST']._serialized_start=1257
+  _globals['_GETPROVISIONINGLOGSUMMARYREQUEST']._serialized_end=1362
+  _globals['_GETPROVISIONINGLOGSUMMARYRESPONSE']._serialized_start=1364
+  _globals['_GETPROVISIONINGLOGSUMMARYRESPONSE']._serialized_end=1463
+  _globals['_PROVISIONINGLOGSUMMARY']._serialized_start=1466
+  _globals['_PROVISIONINGLOGSUMMARY']._serialized_end=1864
+  _globals['_FAILURESUMMARY']._serialized_start=1867
+  _globals['_FAILURESUMMARY']._serialized_end=2098
+  _globals['_LISTSUMMARY']._serialized_start=2101
+  _globals['_LISTSUMMARY']._serialized_end=2286
+  _globals['_LISTREQUESTEVENTSREQUEST']._serialized_start=2288
+  _globals['_LISTREQUESTEVENTSREQUEST']._serialized_end=2373
+  _globals['_LISTREQUESTEVENTSRESPONSE']._serialized_start=2375
+  _globals['_LISTREQUESTEVENTSRESPONSE']._serialized_end=2479
+  _globals['_PROVISIONINGLOGSERVICE']._serialized_start=2482
+  _globals['_PROVISIONINGLOGSERVICE']._serialized_end=3073
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class ProvisioningLogServiceStub:
                 request_serializer=rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.ListProvisioningLogEntriesRequest.SerializeToString,
                 response_deserializer=rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.ListProvisioningLogEntriesResponse.FromString,
                 _registered_method=True)
+        self.GetProvisioningLogSummary = channel.unary_unary(
+                '/rollcall.directory.v1.ProvisioningLogService/GetProvisioningLogSummary',
+                request_serializer=rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.GetProvisioningLogSummaryRequest.SerializeToString,
+                response_deserializer=rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.GetProvisioningLogSummaryResponse.FromString,
+                _registered_method=True)
         self.ListRequestEvents = channel.unary_unary(
                 '/rollcall.directory.v1.ProvisioningLogService/ListRequestEvents',
                 request_serializer=rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.ListRequestEventsRequest.SerializeToString,
@@ -71,6 +76,14 @@ class ProvisioningLogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProvisioningLogSummary(self, request, context):
+        """Says what the newest requests of a connection come to: how many failed and why, what took long, how lists were
+        walked. Looks at a bounded number of them. Needs an administrator's identity.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRequestEvents(self, request, context):
         """Lists the events that one request caused, in the order of their making (AIP-132, AIP-158). Needs an
         administrator's identity.
@@ -91,6 +104,11 @@ def add_ProvisioningLogServiceServicer_to_server(servicer, server):
                     servicer.ListProvisioningLogEntries,
                     request_deserializer=rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.ListProvisioningLogEntriesRequest.FromString,
                     response_serializer=rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.ListProvisioningLogEntriesResponse.SerializeToString,
+            ),
+            'GetProvisioningLogSummary': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProvisioningLogSummary,
+                    request_deserializer=rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.GetProvisioningLogSummaryRequest.FromString,
+                    response_serializer=rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.GetProvisioningLogSummaryResponse.SerializeToString,
             ),
             'ListRequestEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRequestEvents,
@@ -153,6 +171,33 @@ class ProvisioningLogService:
             '/rollcall.directory.v1.ProvisioningLogService/ListProvisioningLogEntries',
             rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.ListProvisioningLogEntriesRequest.SerializeToString,
             rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.ListProvisioningLogEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProvisioningLogSummary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.directory.v1.ProvisioningLogService/GetProvisioningLogSummary',
+            rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.GetProvisioningLogSummaryRequest.SerializeToString,
+            rollcall_dot_directory_dot_v1_dot_provisioning__log__service__pb2.GetProvisioningLogSummaryResponse.FromString,
             options,
             channel_credentials,
             insecure,
