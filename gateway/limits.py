@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import json
 import math
 import mmap
+import re
 import struct
 from collections import OrderedDict
 from typing import Any
@@ -12,9 +14,10 @@ import orjson
 
 from gateway.errors import TooLarge, TooManyRequests, TooSlow, UnsupportedMediaType
 from gateway.exchange import Request
-from scim.errors import InvalidSyntax
+from scim.errors import InvalidSyntax, InvalidValue
 
 _MEDIA_TYPES = frozenset({"application/scim+json", "application/json"})
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 def check_content_type(value: str | None) -> None:
@@ -51,7 +54,11 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def parse_json(body: bytes, max_depth: int) -> Any:
-    """Parse a body; of a name that is given twice the last counts. Raises InvalidSyntax, also beyond `max_depth`."""
+    """Parse a body; of a name that is given twice the last counts.
+
+    Raises InvalidSyntax, also beyond `max_depth`, and InvalidValue for an integer that signed 64 bits do not hold: it
+    could only be kept as another one (RFC 8259 §6 lets an implementation limit the range).
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -59,7 +66,15 @@ def parse_json(body: bytes, max_depth: int) -> Any:
     # Text may hold brackets too, so their number is a bound only; the values themselves are then looked at.
     if body.count(b"{") + body.count(b"[") > max_depth:
         _check_depth(value, max_depth)
+    if _LONG_NUMBER.search(body):
+        json.loads(body, parse_int=_check_integer)
     return value
+
+
+def _check_integer(digits: str) -> None:
+    # Far too long a number is not even read: that costs the square of its length.
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise InvalidValue(f"the integer {digits[:40]} does not fit into 64 bits")
 
 
 def _check_depth(value: object, max_depth: int) -> None:

@@ -131,7 +131,10 @@ class PatchPath:
     sub_attribute: str | None = None
 
 
-_TOKEN = re.compile(r'\s*(?:([()\[\]])|("(?:[^"\\]|\\.)*")|([^\s()\[\]"]+))', re.DOTALL)
+# A token with a scheme is a path, which only white space or a bracket can follow: parentheses in it are its URN's.
+_TOKEN = re.compile(
+    r'\s*(?:([()\[\]])|("(?:[^"\\]|\\.)*")|([A-Za-z][A-Za-z0-9+.-]*:[^\s\[\]"]+|[^\s()\[\]"]+))', re.DOTALL
+)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _MAX_INTEGER = 2**63 - 1

@@ -646,7 +646,8 @@ def _extended(attribute: Attribute, before: list[dict[str, Any]], value: object)
     """Return the elements with those of the value added; one that is there takes over what the new one says."""
     added = coerce_members(value) if attribute is MEMBERS else coerce_values(attribute, value)
     elements = list(before)
-    places = {identity(attribute, element): i for i, element in enumerate(elements)}
+    # Of elements that an operation before made equal the first is kept in the end, so that one takes over.
+    places = {identity(attribute, elements[i]): i for i in reversed(range(len(elements)))}
     leaders = []
     for element in added:
         place = places.setdefault(identity(attribute, element), len(elements))

@@ -436,7 +436,9 @@ class AttributePath:
 
 
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#-'*-Z\\^-~]+")  # printable ASCII without quote, parenthesis, bracket
+_URI = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*:[!#-Z\\^-~]+"
+)  # printable ASCII, save what no URN has: quotation mark, bracket
 
 
 def is_attribute_name(text: str) -> bool:

@@ -25,10 +25,10 @@ def shared_url(request: pytest.FixtureRequest, shared_urls: Callable[[str], str]
     return shared_urls(request.param)
 
 
-@pytest.fixture
-async def world(shared_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    """A running directory on the shared database."""
-    async with running(settings(shared_url, tmp_path)) as started:
+@pytest.fixture(scope="module")
+async def world(shared_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A running directory on the shared database, for the tests of a file."""
+    async with running(settings(shared_url, tmp_path_factory.mktemp("directory"))) as started:
         yield started
 
 

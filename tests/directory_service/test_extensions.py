@@ -33,7 +33,7 @@ def shown(attributes: Any) -> dict[str, Any]:
 
 
 async def test_every_extension_that_was_received_is_listed_with_its_attributes(connected: Connected) -> None:
-    """Issue: "every extension URN seen on the connection", with the types that the values had."""
+    """Rule: "every extension URN seen on the connection", with the types that the values had."""
     scim = connected.scim
     assert await listed(connected) == {}
     extension = (

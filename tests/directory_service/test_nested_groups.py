@@ -220,8 +220,9 @@ async def test_random_nestings_stay_free_of_circles_and_users_show_what_the_grou
         assert await memberships(scim, user_id) == expected
 
 
-async def test_a_change_of_users_only_never_looks_above_the_group(world: World, connected: Connected) -> None:
+async def test_a_change_of_users_only_never_looks_above_the_group(fresh_world: World) -> None:
     """TARGETS: "Cost follows the delta": a flat group pays nothing for the nesting of others."""
+    connected = await fresh_world.connect()
     user_id = (await connected.scim.create("a@b")).id
     group = await connected.scim.create_group("Flat")
     statements: list[str] = []

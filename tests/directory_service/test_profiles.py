@@ -39,7 +39,7 @@ async def written(world: World, connected: Connected) -> dict[str, int]:
 
 
 async def test_a_dialect_is_kept_with_first_and_last_sight_and_a_count(world: World, connected: Connected) -> None:
-    """Issue: "kept on the connection with first and last sight, as data for the administrator"."""
+    """Rule: "kept on the connection with first and last sight, as data for the administrator"."""
     assert await profiles(world, connected) == {}
     await request(world, connected, "OKTA")
     first = (await profiles(world, connected))["OKTA"]

@@ -25,6 +25,7 @@ URNS = [
     "urn:okta:acme_app_1:1.0:user:custom",
     "urn:ietf:params:scim:schemas:extension:acme:2.0:User",
     "URN:Upper:Case",
+    "urn:acme:site(north):o'hare:1.0",
     "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group",
 ]
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)

@@ -440,7 +440,7 @@ async def _project(advertised: Advertised, attribute: Attribute, resource: dict[
 
 
 async def test_discovery_follows_what_a_connection_receives(world: World) -> None:
-    """Issue: "plus every extension URN seen on the connection", and on no other; each also by its id and location."""
+    """Rule: "plus every extension URN seen on the connection", and on no other; each also by its id and location."""
     async with gateway(f"127.0.0.1:{world.server.port}", world.secrets["gateway"]) as client:
         ours, theirs = [Scim(client, made.id, made.token) for made in (await world.connect(), await world.connect())]
         before = await ours.get("/Schemas")

@@ -57,7 +57,7 @@ async def test_cursors_lead_through_the_whole_list(scim: Scim, users: list[str])
 
 
 async def test_a_cursor_is_of_its_own_query_and_connection(scim: Scim, users: list[str], small_world: World) -> None:
-    """Issue: "cursors bound to connection and query"; RFC 9865 §2.1: `invalidCursor`."""
+    """Rule: "cursors bound to connection and query"; RFC 9865 §2.1: `invalidCursor`."""
     cursor = (await scim.get(f"/Users?{QUERY}&cursor"))["nextCursor"]
     assert len((await scim.get(f"/Users?{QUERY}&cursor={cursor}"))["Resources"]) == 2
     for path in (

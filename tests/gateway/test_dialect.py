@@ -90,7 +90,7 @@ def test_entra(path: Path) -> None:
 
 @pytest.mark.parametrize("path", recorded("others"), ids=lambda path: path.stem)
 def test_others_are_taken_for_nobody_else(path: Path) -> None:
-    """Issue: "Okta AIW, Okta OIN, Entra, other". A user that carries an id of Okta's came from there all the same."""
+    """Rule: "Okta AIW, Okta OIN, Entra, other". A user that carries an id of Okta's came from there all the same."""
     recording = json.loads(path.read_text())
     for request in requests(recording["steps"]):
         body = request.get("body")

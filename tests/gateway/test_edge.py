@@ -151,7 +151,7 @@ async def test_what_the_directory_needs_to_know_travels_with_the_call(edge: Edge
 
 
 async def test_the_dialect_of_a_request_is_told_once_and_with_its_body(edge: Edge) -> None:
-    """Issue: the dialect is detected from the request; the directory counts requests, not calls."""
+    """Rule: the dialect is detected from the request; the directory counts requests, not calls."""
     edge.directory.scripts["UpdateUser"] = lambda request: pb.UpdateUserResponse(user=USER)
     body = {"userName": "Ada", "active": False, "title": "x" * 100_000}
     headers = {"User-Agent": "Okta SCIM Client 1.0.0", "If-Match": 'W/"1", W/"2"'}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import TooManyRequests, UnsupportedMediaType
 from gateway.limits import Buckets, FailedAuthentications, RateLimit, check_content_type, parse_json
-from scim.errors import InvalidSyntax
+from scim.errors import InvalidSyntax, InvalidValue
 
 KEY = b"k" * 32
 
@@ -81,6 +81,22 @@ def test_depth_is_that_of_the_value_whatever_its_text_holds(value: object, limit
     else:
         with pytest.raises(InvalidSyntax):
             parse_json(body, limit)
+
+
+@pytest.mark.parametrize("text", [str(2**63), str(-(2**63) - 1), str(2**64), "1" + "0" * 25, "-" + "1" * 300])
+def test_an_integer_that_cannot_be_kept_is_refused(text: str) -> None:
+    """PRODUCT §2: "kept verbatim"; RFC 8259 §6: "implementations may set limits on the range … of numbers"."""
+    for body in (text, f'{{"a": [{text}]}}', f'{{"a": {{"b": -0, "c": {text} }} }}'):
+        with pytest.raises(InvalidValue, match="64 bits"):
+            parse_json(body.encode(), 20)
+
+
+@pytest.mark.parametrize(
+    "text", ["9223372036854775807", "-9223372036854775808", "0.12345678901234567890123", "1" * 30 + "e1"]
+)
+def test_a_long_number_that_can_be_kept_is(text: str) -> None:
+    """PRODUCT §2: "kept verbatim"; a fraction or an exponent makes a number a double (RFC 8259 §6)."""
+    assert parse_json(f'[{text}, "{"7" * 40}"]'.encode(), 20) == [json.loads(text), "7" * 40]
 
 
 def test_depth_that_would_overflow_a_stack_is_refused_at_once() -> None:

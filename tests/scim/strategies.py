@@ -34,6 +34,8 @@ extension_names = st.sampled_from(
         "urn:Custom:X",
         "urn:custom:x:badge",
         "urn:custom:2.0",
+        "urn:custom:x(1)",
+        "urn:custom:x(1):badge",
         "foo:bar",
         ":",
     ]

@@ -54,6 +54,19 @@ JENSEN: dict[str, Any] = {
 }
 
 
+def test_a_urn_may_have_parentheses() -> None:
+    """RFC 8141 §2: the namespace-specific string is of pchar, which has "(" and ")" (RFC 3986 §3.3)."""
+    urn = "urn:acme:site(north)):o'hare"
+    named = Comparison(path("badge", "no", urn), "eq", 1)
+    assert parse_filter(f"({urn}:badge.no eq 1)") == named
+    assert parse_filter(f"not(({urn}:a pr) and not({urn}:badge.no eq 1))") == Not(
+        And((Present(path("a", schema=urn)), Not(named)))
+    )
+    assert parse_path(f'{urn}:cards[type eq "x"].no') == PatchPath(
+        path("cards", schema=urn), Comparison(path("type"), "eq", "x"), "no"
+    )
+
+
 def path(name: str, sub: str | None = None, schema: str | None = None) -> AttributePath:
     return AttributePath(schema, name, sub)
 

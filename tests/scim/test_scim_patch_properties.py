@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scim.errors import ScimError
@@ -132,6 +132,14 @@ def unique(emails: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
+@example(
+    False,
+    [{"value": "a@x", "type": "work"}, {"value": "b@x", "type": "work"}],
+    [
+        ("replace", 'emails[type eq "work"].value', "a@x"),
+        ("add", "emails", [{"value": "a@x", "type": "work", "primary": True}]),
+    ],
+)
 @settings(max_examples=500, deadline=None)
 @given(st.booleans(), element_lists, steps)
 def test_patch_equals_its_definition(has_title: bool, emails: list[dict[str, Any]], operations: Steps) -> None:

@@ -29,7 +29,8 @@ class Burst:
 
     def __init__(self, base_url: str, token: str) -> None:
         self.answers: list[httpx.Response] = []
-        self.some = threading.Event()
+        self.all_sent = threading.Event()
+        self._sent = 0
         self._base_url = base_url
         self._headers = {"Authorization": f"Bearer {token}"}
 
@@ -45,7 +46,7 @@ class Burst:
 
     async def _create(self, client: httpx.AsyncClient, number: int) -> None:
         user = {"userName": f"user{number:03}@example.com", "active": True}
-        answer = await client.post("/Users", json=user)
+        answer = await client.post("/Users", json=user, extensions={"trace": self._trace})
         while answer.status_code in (429, 503):
             # More at once than the gateway takes, or than it can keep waiting for a restart: told so, a client comes
             # again. Had the first request been carried out after all, this one would be a conflict.
@@ -55,18 +56,23 @@ class Burst:
             with suppress(httpx.TransportError):
                 answer = await client.post("/Users", json=user)
         self.answers.append(answer)
-        if len(self.answers) >= 20:
-            self.some.set()
+
+    async def _trace(self, event: str, _: object) -> None:
+        if event == "http11.send_request_body.complete":
+            self._sent += 1
+            if self._sent == IN_FLIGHT:
+                self.all_sent.set()
 
 
 def under_load(base_url: str, token: str, end: Callable[[], None]) -> list[httpx.Response]:
-    """Do `end` while the creates are under way on another thread; return their answers."""
+    """Do `end` once all creates are sent, from another thread; return their answers."""
     burst = Burst(base_url, token)
     with ThreadPoolExecutor(1) as pool:
         sending = pool.submit(lambda: asyncio.run(burst.send()))
         # A burst that fails is told by its result, not by a wait for answers that never come.
-        sending.add_done_callback(lambda _: burst.some.set())
-        assert burst.some.wait(60)
+        sending.add_done_callback(lambda _: burst.all_sent.set())
+        assert burst.all_sent.wait(60)
+        assert len(burst.answers) < IN_FLIGHT
         end()
         sending.result()
     return burst.answers
