@@ -76,7 +76,8 @@ def trail(workspace: pb.Workspace) -> list[tuple[str, str]]:
 
 async def find_workspace(services: Services, slug: str) -> pb.Workspace:
     """Return the workspace of an address. Raises grpc.aio.AioRpcError: NOT_FOUND."""
-    response = await services.connections.GetWorkspace(pb.GetWorkspaceRequest(workspace=slug))
+    request = pb.GetWorkspaceRequest(workspace=slug)
+    response: pb.GetWorkspaceResponse = await services.connections.GetWorkspace(request)
     return response.workspace
 
 

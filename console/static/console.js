@@ -60,3 +60,9 @@ for (const form of document.querySelectorAll("form[data-confirm]")) {
   field.addEventListener("input", check);
   check();
 }
+
+// A page that shows a secret once takes the address of the page behind it, so that loading it again shows that one.
+const once = document.querySelector("[data-address]");
+if (once) {
+  history.replaceState(null, "", once.dataset.address);
+}
