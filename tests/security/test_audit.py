@@ -159,6 +159,22 @@ async def test_pages_hold_every_entry_once(world: World) -> None:
     assert len(set(seen)) == len(seen) == len(await entries(world))
 
 
+async def test_a_list_goes_on_before_an_entry_that_another_service_may_have_made(world: World) -> None:
+    """ListAuditEntriesRequest: "it need not be one of this service"."""
+    for number in range(3):
+        await world.admin.call("CreateWorkspace", connections.CreateWorkspaceRequest(name=f"Workspace {number}"))
+    stub = AuditServiceStub(world.channels["admin"])
+
+    async def before(audit_id: str) -> list[str]:
+        request = pb.ListAuditEntriesRequest(before_audit_id=audit_id)
+        return [entry.audit_id for entry in (await stub.ListAuditEntries(request, timeout=10)).audit_entries]
+
+    newest, *older = await before("")
+    assert await before(newest) == older
+    assert await before(f"{newest}-of-another-service") == [newest, *older]
+    assert await before("0") == []
+
+
 def test_changes_of_rules_are_audited_where_they_are_made(stack: Stack, capsys: Any, monkeypatch: Any) -> None:
     """`rollcall audit` shows the actions of all three services as one list."""
     from cli.main import run
