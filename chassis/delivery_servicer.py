@@ -62,7 +62,11 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
         if request.user:
             statement = statement.where(sa.or_(effects.user_id == request.user, effects.user_name == request.user))
         if request.outcome:
-            statement = statement.where(effects.outcome == pb.Outcome.Name(request.outcome).removeprefix("OUTCOME_"))
+            outcome = pb.Outcome.Name(request.outcome).removeprefix("OUTCOME_")
+            statement = statement.where(effects.outcome == outcome)
+            if outcome != "APPLIED":
+                # In words of the statement, for the index of such effects is found by them.
+                statement = statement.where(effects.outcome != sa.literal_column("'APPLIED'"))
         if request.target:
             statement = statement.where(
                 sa.or_(effects.target_id == request.target, effects.target_name == request.target)
@@ -77,8 +81,8 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
                 statement = statement.where(effects.time < datetime.datetime.now(datetime.UTC) - _FOLLOW_DELAY)
             statement = statement.order_by(effects.effect_id)
         else:
-            if last:
-                statement = statement.where(effects.effect_id < last)
+            if before := last or request.before_effect_id:
+                statement = statement.where(effects.effect_id < before)
             statement = statement.order_by(effects.effect_id.desc())
         rows = await self._db.read(lambda tx: tx.execute(statement.limit(limit + 1)).all())
         more = len(rows) > limit
@@ -103,8 +107,10 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
         self, request: pb.ListDeadLettersRequest, context: _Context
     ) -> pb.ListDeadLettersResponse:
         """List dead letters, oldest first. AIP-132, AIP-158."""
-        limit, query = _limit(request.page_size), "dead_letters"
+        limit, query = _limit(request.page_size), f"dead_letters\n{request.connection_id}"
         statement = sa.select(self._dead).order_by(self._dead.c.id).limit(limit + 1)
+        if request.connection_id:
+            statement = statement.where(self._dead.c.connection_id == request.connection_id)
         if last := _page_key(request.page_token, query):
             statement = statement.where(self._dead.c.id > last)
         rows = await self._db.read(lambda tx: tx.execute(statement).all())
@@ -184,7 +190,7 @@ def _page_key(token: str, query: str) -> str:
 def _fingerprint(request: pb.ListEffectsRequest) -> str:
     fields = (
         request.workspace_id, request.user, str(request.outcome), request.target, request.after_effect_id,
-        request.request_id,
+        request.request_id, request.before_effect_id,
     )  # fmt: skip
     return "effects\n" + "\n".join(fields)
 

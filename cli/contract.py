@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rollcall.audit.v1 import audit_service_pb2_grpc as audit_rpc
     from rollcall.delivery.v1 import delivery_service_pb2 as delivery
     from rollcall.delivery.v1 import delivery_service_pb2_grpc as delivery_rpc
+    from rollcall.directory.v1 import administrator_service_pb2 as administrators
+    from rollcall.directory.v1 import administrator_service_pb2_grpc as administrators_rpc
     from rollcall.directory.v1 import connection_service_pb2 as connections
     from rollcall.directory.v1 import connection_service_pb2_grpc as connections_rpc
     from rollcall.directory.v1 import directory_service_pb2 as directory
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "grpc": "grpc",
+    "administrators": "rollcall.directory.v1.administrator_service_pb2",
+    "administrators_rpc": "rollcall.directory.v1.administrator_service_pb2_grpc",
     "audit": "rollcall.audit.v1.audit_service_pb2",
     "audit_rpc": "rollcall.audit.v1.audit_service_pb2_grpc",
     "connections": "rollcall.directory.v1.connection_service_pb2",
@@ -44,6 +48,8 @@ _MODULES = {
 }
 
 __all__ = [
+    "administrators",
+    "administrators_rpc",
     "audit",
     "audit_rpc",
     "connections",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typer.exceptions import TyperException
 
 from cli import (
+    admin,
     audit,
     backup,
     collaborator,
@@ -53,6 +54,7 @@ app.add_typer(segment.app)
 effects.register(app)
 app.add_typer(log.app)
 audit.register(app)
+app.add_typer(admin.app)
 app.add_typer(deadletter.app)
 reconcile.register(app)
 verify.register(app)

@@ -116,7 +116,7 @@ class Supervisor:
     """
 
     def __init__(self, programs: Sequence[Program], log: Log, *, changed: Callable[[], None]) -> None:
-        self._programs = programs
+        self._programs = list(programs)
         self._log = log
         self._changed = changed
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -133,6 +133,12 @@ class Supervisor:
     def start(self) -> None:
         """Start every program at once."""
         self._tasks = [asyncio.create_task(self._keep(program)) for program in self._programs]
+
+    def add(self, program: Program) -> None:
+        """Start one more program, which is kept running and stopped like the others; nothing once `stop` has begun."""
+        if not self._stopping.is_set():
+            self._programs.append(program)
+            self._tasks.append(asyncio.create_task(self._keep(program)))
 
     async def stop(self) -> None:
         """End the programs rank by rank: SIGTERM, then SIGKILL for what is still there after its `stop_seconds`."""

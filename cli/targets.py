@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DATA_DIR = ".rollcall"
 DATA_DIR_VARIABLE = "ROLLCALL_DATA_DIR"
+CONSOLE_URL_VARIABLE = "ROLLCALL_CONSOLE_URL"
 CREDENTIAL_VARIABLE = "ROLLCALL_ADMIN_CREDENTIAL_FILE"
 TLS_CA_VARIABLE = "ROLLCALL_TLS_CA_FILE"
 TLS_CERTIFICATE_VARIABLE = "ROLLCALL_TLS_CERTIFICATE_FILE"
@@ -226,6 +227,25 @@ class Services:
     def log(self) -> Stub:
         """Requests of identity providers: the directory's ProvisioningLogService."""
         return self._stub("directory", contract.log_rpc.ProvisioningLogServiceStub)
+
+    @cached_property
+    def administrators(self) -> Stub:
+        """Accounts of the console: the directory's AdministratorService."""
+        return self._stub("directory", contract.administrators_rpc.AdministratorServiceStub)
+
+    @property
+    def console_url(self) -> str:
+        """Where browsers reach the console: ROLLCALL_CONSOLE_URL, else that of the stack in the data directory."""
+        if address := os.environ.get(CONSOLE_URL_VARIABLE):
+            return address.rstrip("/")
+        stack = read_json(self._data_dir / STACK_FILE)
+        try:
+            return str(stack["console_url"])
+        except (KeyError, TypeError):
+            raise Refused(
+                f"no console runs in {self._data_dir}; start the stack with `rollcall up --data-dir {self._data_dir}`, "
+                f"or set {CONSOLE_URL_VARIABLE} to the console's address"
+            ) from None
 
     @cached_property
     def portal(self) -> Stub:

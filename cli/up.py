@@ -22,6 +22,7 @@ from urllib.parse import quote
 import typer
 
 from cli import contract, output
+from cli.admin import link_url
 from cli.backup import back_up_before_migration
 from cli.command import Session, command
 from cli.data_directory import SERVICES, DirectoryLock, make_directory, require_whole
@@ -31,7 +32,7 @@ from cli.targets import CREDENTIALS_FILE, STACK_FILE, Services, read_json
 if TYPE_CHECKING:
     from cli.supervisor import Log
 
-_IDENTITIES = ("admin", "gateway", "portal", "mdm")
+_IDENTITIES = ("admin", "console", "gateway", "portal", "mdm")
 _NATS_CONFIG = "nats.conf"
 _NATS_USERS = {"directory": "directory-relay", "portal": "portal", "mdm": "mdm"}
 _ACK_WAIT_SECONDS = 10.0
@@ -55,6 +56,15 @@ def up(
     port: Annotated[
         int, typer.Option(metavar="P", min=0, max=65535, help="The gateway's port; 0 takes a free one.")
     ] = 8080,
+    console_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="P",
+            min=0,
+            max=65535,
+            help="The console's port; 0 takes a free one. Default: the next after the gateway's, free with --port 0.",
+        ),
+    ] = None,
     demo: Annotated[
         bool,
         typer.Option("--demo", help="Make workspace demo with connections, rules, policies, devices, publications."),
@@ -62,7 +72,8 @@ def up(
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
-    Prints `ready http://H:P` when a SCIM request would succeed. With --json: one object at that moment.
+    Prints `ready http://H:P` when a SCIM request would succeed, and then where the console is; while nobody has an
+    account there, also a link that makes the first one. With --json: one object at that moment.
     """
     # Databases and logs hold personal data: nothing made from here on is readable by others.
     os.umask(0o077)
@@ -71,16 +82,22 @@ def up(
         make_directory(data_dir)
         held.enter_context(DirectoryLock(data_dir))
         require_whole(data_dir)
-        port = usable_port(host, port)
+        asked_port, port = port, usable_port(host, port)
+        if console_port is None:
+            console_port = min(asked_port + 1, 65535) if asked_port else 0
+        console_port = usable_port(host, console_port, option="--console-port", other_than=port)
         _make_credentials(data_dir)
         nats_keys = make_nats_identities(data_dir)
         if (saved := back_up_before_migration(data_dir)) is not None:
             output.write(f"the databases are brought up to date; as they were they are in {saved}\n", sys.stderr)
-        asyncio.run(_Stack(data_dir, host, port, nats_keys, demo=demo, as_json=session.json).run())
+        stack = _Stack(data_dir, host, port, console_port, nats_keys, demo=demo, as_json=session.json)
+        asyncio.run(stack.run())
 
 
-def usable_port(host: str, port: int) -> int:
-    """The port, or a free one for 0. Raises Refused when the address cannot be listened on."""
+def usable_port(host: str, port: int, *, option: str = "--port", other_than: int = 0) -> int:
+    """The port, or a free one for 0. Raises Refused when the address cannot be listened on, or is `other_than`."""
+    if port and port == other_than:
+        raise Refused(f"port {port} is the gateway's; choose another with {option}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -90,25 +107,27 @@ def usable_port(host: str, port: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen(1)
-            return int(probe.getsockname()[1])
+            found = int(probe.getsockname()[1])
     except socket.gaierror:
         raise Refused(f"{host} is not a host name or address; choose another with --host") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise Refused(f"port {port} on {host} is in use; choose another with --port") from None
+            raise Refused(f"port {port} on {host} is in use; choose another with {option}") from None
         if error.errno == errno.EADDRNOTAVAIL:
             raise Refused(f"{host} is not an address of this machine; choose another with --host") from None
-        raise Refused(f"port {port} on {host} cannot be used: {error.strerror}; choose another with --port") from None
+        raise Refused(f"port {port} on {host} cannot be used: {error.strerror}; choose another with {option}") from None
+    # A free one that was given to the gateway already is not listened on yet.
+    return found if found != other_than else usable_port(host, 0, option=option, other_than=other_than)
 
 
-def _free_ports(count: int, *, other_than: int) -> list[int]:
+def _free_ports(count: int, *, other_than: Sequence[int]) -> list[int]:
     with ExitStack() as held:
         # All are held at once, so that no port is given twice.
-        sockets = [held.enter_context(socket.socket()) for _ in range(count + 1)]
+        sockets = [held.enter_context(socket.socket()) for _ in range(count + len(other_than))]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         ports = [one.getsockname()[1] for one in sockets]
-    return [port for port in ports if port != other_than][:count]
+    return [port for port in ports if port not in other_than][:count]
 
 
 def _make_credentials(data_dir: Path) -> None:
@@ -181,15 +200,26 @@ class _Stack:
     """One run of the stack: its addresses, its programs, and the way from started to ready to stopped."""
 
     def __init__(
-        self, data_dir: Path, host: str, port: int, nats_keys: Mapping[str, str], *, demo: bool, as_json: bool
+        self,
+        data_dir: Path,
+        host: str,
+        port: int,
+        console_port: int,
+        nats_keys: Mapping[str, str],
+        *,
+        demo: bool,
+        as_json: bool,
     ) -> None:
         self._data_dir = data_dir
         self._host = host
         self._port = port
+        self._console_port = console_port
         self._demo = demo
         self._json = as_json
-        self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        nats_port, *service_ports = _free_ports(1 + len(SERVICES), other_than=port)
+        shown = f"[{host}]" if ":" in host else host
+        self._url = f"http://{shown}:{port}"
+        self._console_url = f"http://{shown}:{console_port}"
+        nats_port, *service_ports = _free_ports(1 + len(SERVICES), other_than=(port, console_port))
         self._nats_port = nats_port
         # Anybody on this machine can reach a loopback port; the events are for those alone that have a key.
         self._nats_keys = nats_keys
@@ -206,7 +236,7 @@ class _Stack:
 
         self._write_nats_config()
         programs = self._programs()
-        self._log = Log([*(program.name for program in programs), "rollcall"])
+        self._log = Log([*(program.name for program in programs), "console", "rollcall"])
         logging.getLogger("chassis").addHandler(_PrefixedHandler(self._log))
         self._supervisor = Supervisor(programs, self._log, changed=self._write_stack)
         told = asyncio.Event()
@@ -341,6 +371,19 @@ class _Stack:
         )
         return [nats, *services, gateway]
 
+    def _console(self) -> Any:
+        from cli.supervisor import Program
+
+        return Program(
+            name="console",
+            command=(sys.executable, "-P", "-m", "console"),
+            environment={**os.environ, "PYTHONUNBUFFERED": "1", **self._console_environment()},
+            stop_rank=0,
+            stop_seconds=6.0,
+            quick_seconds=1.5,
+            quick_signal=signal.SIGQUIT,  # as the gateway
+        )
+
     def _service_environment(self, name: str) -> dict[str, str]:
         settings = {
             "DATABASE_URL": f"sqlite:///{quote(str(self._data_dir / f'{name}.db'))}",
@@ -372,10 +415,20 @@ class _Stack:
             "GATEWAY_GRACE_SECONDS": "2",
         }
 
+    def _console_environment(self) -> dict[str, str]:
+        return {
+            "CONSOLE_ADDRESS": self._console_url.removeprefix("http://"),
+            **{f"CONSOLE_{name.upper()}_TARGET": target for name, target in self._targets.items()},
+            "CONSOLE_CREDENTIALS_FILE": str(self._data_dir / CREDENTIALS_FILE),
+            "CONSOLE_LOG_FORMAT": "plain",
+            "CONSOLE_GRACE_SECONDS": "2",
+        }
+
     def _write_stack(self) -> None:
         stack = {
             "pid": os.getpid(),
             "url": self._url,
+            "console_url": self._console_url,
             "targets": self._targets,
             "nats_url": self._nats_url.replace("//", f"//observer:{self._observer_secret}@"),
             "pids": self._supervisor.pids,
@@ -384,19 +437,48 @@ class _Stack:
 
     async def _become_ready(self) -> None:
         await self._all_serving()
+        # Not before: it would take from the others the time in which they become ready.
+        self._supervisor.add(self._console())
         demo = None
         if self._demo:
             demo = await asyncio.to_thread(self._set_up_demo)
+        first_link = await asyncio.to_thread(self._first_link)
         self._supervisor.settled = True
         if self._json:
-            output.print_json({"url": self._url, "data_dir": str(self._data_dir), **self._shown(demo)})
+            output.print_json(
+                {
+                    "url": self._url,
+                    "console_url": self._console_url,
+                    "first_administrator_url": first_link or None,
+                    "data_dir": str(self._data_dir),
+                    **self._shown(demo),
+                }
+            )
             return
         if demo is not None:
             output.write(_demo_text(demo))
         output.write(f"ready {self._url}\n")
+        while True:
+            if await _http_ok(self._host, self._console_port, "/healthz"):
+                break
+            await asyncio.sleep(_POLL)
+        # Whoever waited for the line before may read no further; the stack goes on all the same.
+        with suppress(OSError):
+            output.write(f"console {self._console_url}\n")
+            if first_link:
+                output.write(f"nobody has an account there yet; this link makes the first, once: {first_link}\n")
 
     def _shown(self, demo: output.Document | None) -> output.Document:
         return {"targets": self._targets, "demo": demo}
+
+    def _first_link(self) -> str:
+        """A link that makes the first account; empty where somebody has one."""
+        with Services(self._data_dir, request="rollcall up", targets=self._targets) as services:
+            request = contract.administrators.ListAdministratorsRequest(page_size=1)
+            if services.administrators.call("ListAdministrators", request).administrators:
+                return ""
+            made = services.administrators.call("CreateSignInLink", contract.administrators.CreateSignInLinkRequest())
+            return link_url(self._console_url, made.link_token)
 
     def _set_up_demo(self) -> output.Document:
         from cli.demo import set_up

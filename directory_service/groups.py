@@ -265,20 +265,31 @@ async def stream_members(directory: Directory, access: Access, group_id: str) ->
     Each chunk is read on its own, so that a long stream holds no snapshot; members who join meanwhile come last.
     """
 
-    def first(tx: Transaction) -> tuple[list[group_pb2.Member], int]:
-        _found(repository.get_group(tx, access.connection_id, group_id), group_id)
-        return chunk(tx, 0)
-
     def chunk(tx: Transaction, after: int) -> tuple[list[group_pb2.Member], int]:
         return repository.members_after(tx, access.connection_id, group_id, after=after, limit=STREAMED_MEMBERS)
 
-    members, position = await directory.db.read(first)
+    members, position = await page_members(directory, access, group_id, after=0, limit=STREAMED_MEMBERS)
     while members:
         yield members
         if len(members) < STREAMED_MEMBERS:
             return
         after = position
         members, position = await directory.db.read(lambda tx, after=after: chunk(tx, after))  # type: ignore[misc]
+
+
+async def page_members(
+    directory: Directory, access: Access, group_id: str, *, after: int, limit: int
+) -> tuple[list[group_pb2.Member], int]:
+    """List a group's members past a position, in the order of joining, and the position of the last.
+
+    Raises GroupNotFound.
+    """
+
+    def unit(tx: Transaction) -> tuple[list[group_pb2.Member], int]:
+        _found(repository.get_group(tx, access.connection_id, group_id), group_id)
+        return repository.members_after(tx, access.connection_id, group_id, after=after, limit=limit)
+
+    return await directory.db.read(unit)
 
 
 def read_members(members: Sequence[group_pb2.Member]) -> tuple[Member, ...]:

@@ -47,6 +47,8 @@ class PageRequest:
     limit: int
     """Rows of the page; 0 when only the total is wanted."""
     page_tokens: PageTokens
+    counts: bool
+    """Whether the number of all that match is wanted."""
     walk: Walk | None
     """The walk by index that the page may belong to; none for a page by token, and for internal callers, to whom
     `skip` means the list as it is (AIP-158)."""
@@ -89,6 +91,7 @@ class PageRequest:
             skip=request.skip,
             limit=0 if request.count_only else page_limit(request.page_size),
             page_tokens=page_tokens,
+            counts=not request.omit_total_size,
             walk=None if request.page_token else _walk(directory, access, query),
         )
 
@@ -145,6 +148,8 @@ def _cut_out(tx: Transaction, connection_id: str, request: PageRequest, connecti
     more = False
     if request.limit:
         rows, more = _read_rows(tx, connection_id, request, total)
+    if total is None and not request.counts:
+        total = 0
     if total is None:
         if request.limit and not more and request.after is None and not request.skip:
             total = len(rows)

@@ -11,12 +11,19 @@ from chassis.crashpoints import crashpoint
 from chassis.database import Transaction
 from chassis.scim_message import document_to_message
 from directory_service.directory import Access, Directory
-from directory_service.documents import check_etag, check_lengths, merge_masked, read_document, read_operations
+from directory_service.documents import (
+    MAX_NAME,
+    check_etag,
+    check_lengths,
+    merge_masked,
+    read_document,
+    read_operations,
+)
 from directory_service.domain.changes import user_event, with_active
 from directory_service.domain.managers import with_own_reference
 from directory_service.domain.metadata import resolve
 from directory_service.domain.parking import Named
-from directory_service.errors import UserNameTaken, UserNotFound, refusing_as_scim
+from directory_service.errors import InvalidValue, UserNameTaken, UserNotFound, refusing_as_scim
 from directory_service.history import Sightings
 from directory_service.lists import PageRequest, read_page
 from directory_service.memberships import leave_groups, resolve_parked
@@ -110,6 +117,25 @@ async def list_users(
         return directory_service_pb2.ListUsersResponse(
             users=users, next_page_token=page.next_page_token, total_size=page.total_size
         )
+
+    return await directory.db.read(unit)
+
+
+async def find_users(
+    directory: Directory, access: Access, *, prefix: str, active: bool | None, after: str, limit: int
+) -> tuple[list[user_pb2.User], str]:
+    """List users by userName past the key `after`, those whose userName begins with a text, of one state unless None.
+
+    Answers them and the key of the last. Raises InvalidValue.
+    """
+    if len(prefix) > MAX_NAME or "\0" in prefix:
+        raise InvalidValue("user_name_prefix", f"must be at most {MAX_NAME} characters, none of them NUL")
+
+    def unit(tx: Transaction) -> tuple[list[user_pb2.User], str]:
+        rows = repository.find_users(
+            tx, access.connection_id, prefix=prefix.casefold(), active=active, after=after, limit=limit
+        )
+        return [repository.user_message(row) for row in rows], rows[-1].user_name_key if rows else after
 
     return await directory.db.read(unit)
 

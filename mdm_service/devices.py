@@ -99,18 +99,27 @@ async def enroll_device(
 
 
 async def list_devices(
-    db: Database, directory: Directory, workspace_id: str, owner_email: str, page_size: int, page_token: str
+    db: Database,
+    directory: Directory,
+    workspace_id: str,
+    owner_email: str,
+    page_size: int,
+    page_token: str,
+    *,
+    serial_prefix: str = "",
 ) -> tuple[list[mdm_service_pb2.Device], str]:
-    """List devices by serial number, removed ones too, a page and the token of the next; of one owner unless empty.
+    """List devices by serial number, removed ones too, a page and the token of the next.
 
-    Raises InvalidValue, WorkspaceNotFound, InvalidPageToken.
+    Of one owner, and those whose serial number begins with a text, unless these are empty. Raises InvalidValue,
+    WorkspaceNotFound, InvalidPageToken.
     """
     requirements.identifier("workspace_id", workspace_id)
     owner_key = accounts.email_key(requirements.email("owner_email", owner_email)) if owner_email else ""
-    page = pages.page(page_size, page_token, "devices", workspace_id, owner_key, types=(str, str))
+    prefix = requirements.prefix("serial_prefix", serial_prefix)
+    page = pages.page(page_size, page_token, "devices", workspace_id, owner_key, prefix, types=(str, str))
     await tenants.require_workspace(db, directory, workspace_id)
     after = None if page.after is None else (str(page.after[0]), str(page.after[1]))
-    found = await db.read(lambda tx: repository.devices(tx, workspace_id, owner_key, after, page.size + 1))
+    found = await db.read(lambda tx: repository.devices(tx, workspace_id, owner_key, prefix, after, page.size + 1))
     return page.cut(found, lambda device: [device.serial, device.device_id])
 
 

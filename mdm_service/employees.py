@@ -21,27 +21,42 @@ from mdm_service.errors import EmployeeNotFound
 
 
 async def list_employees(
-    db: Database, directory: Directory, workspace_id: str, page_size: int, page_token: str
+    db: Database, directory: Directory, workspace_id: str, page_size: int, page_token: str, *, email_prefix: str = ""
 ) -> tuple[list[mdm_service_pb2.Employee], str]:
-    """List employees by e-mail address, a page and the token of the next.
+    """List employees by e-mail address, a page and the token of the next; those whose address begins with a text.
 
     Raises InvalidValue, WorkspaceNotFound, InvalidPageToken.
     """
     requirements.identifier("workspace_id", workspace_id)
-    page = pages.page(page_size, page_token, "employees", workspace_id)
+    prefix = accounts.email_key(requirements.prefix("email_prefix", email_prefix))
+    page = pages.page(page_size, page_token, "employees", workspace_id, prefix)
     await tenants.require_workspace(db, directory, workspace_id)
-    found = await db.read(lambda tx: repository.employees(tx, workspace_id, page.text, page.size + 1))
+    found = await db.read(lambda tx: repository.employees(tx, workspace_id, prefix, page.text, page.size + 1))
     return page.cut(found, lambda employee: [accounts.email_key(employee.email)])
 
 
-async def get_employee(db: Database, directory: Directory, workspace_id: str, email: str) -> mdm_service_pb2.Employee:
-    """Read an employee by e-mail address. Raises InvalidValue, WorkspaceNotFound, EmployeeNotFound."""
+async def get_employee(
+    db: Database, directory: Directory, workspace_id: str, email: str, user_id: str = ""
+) -> mdm_service_pb2.Employee:
+    """Read an employee by e-mail address, or without one by the user that it follows.
+
+    Raises InvalidValue, WorkspaceNotFound, EmployeeNotFound.
+    """
     requirements.identifier("workspace_id", workspace_id)
-    email = requirements.email("email", email)
+    if email or not user_id:
+        email = requirements.email("email", email)
+    else:
+        requirements.identifier("user_id", user_id)
     await tenants.require_workspace(db, directory, workspace_id)
-    employee = await db.read(lambda tx: repository.employee_by_email(tx, workspace_id, accounts.email_key(email)))
+
+    def unit(tx: Transaction) -> mdm_service_pb2.Employee | None:
+        if email:
+            return repository.employee_by_email(tx, workspace_id, accounts.email_key(email))
+        return repository.employee_of_user(tx, workspace_id, user_id)
+
+    employee = await db.read(unit)
     if employee is None:
-        raise EmployeeNotFound(email)
+        raise EmployeeNotFound(email, user_id)
     return employee
 
 

@@ -71,8 +71,9 @@ class EmployeeNotFound(NotFound):
 
     reason = "EMPLOYEE_NOT_FOUND"
 
-    def __init__(self, email: str, *, field: str | None = None) -> None:
-        super().__init__(f"the workspace has no employee {email}", field=field)
+    def __init__(self, email: str, user_id: str = "", *, field: str | None = None) -> None:
+        who = email if email or not user_id else f"that follows user {user_id}"
+        super().__init__(f"the workspace has no employee {who}", field=field)
 
 
 class PolicyNotFound(NotFound):

@@ -5,6 +5,7 @@ Every function takes the open transaction first and is bound to a workspace or a
 policy, device, so that two processes on PostgreSQL do not wait for each other in a circle.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -426,9 +427,13 @@ def user_is_living(tx: Transaction, workspace_id: str, user_id: str) -> bool:
     return bool(tx.execute(_LIVING_USER, {"workspace_id": workspace_id, "user_id": user_id}).scalar_one_or_none())
 
 
-def employees(tx: Transaction, workspace_id: str, after: str | None, limit: int) -> list[mdm_service_pb2.Employee]:
-    """List employees in the order of their e-mail keys, after one of them."""
-    statement = select(_employees).where(_employees.c.workspace_id == workspace_id)
+def employees(
+    tx: Transaction, workspace_id: str, prefix: str, after: str | None, limit: int
+) -> list[mdm_service_pb2.Employee]:
+    """List employees in the order of their e-mail keys, after one of them; those whose key begins with `prefix`."""
+    statement = select(_employees).where(
+        _employees.c.workspace_id == workspace_id, *_range(_employees.c.email_key, prefix)
+    )
     if after is not None:
         statement = statement.where(_employees.c.email_key > after)
     statement = statement.order_by(_employees.c.email_key).limit(limit)
@@ -520,6 +525,25 @@ def policies(
     ]
 
 
+def counts(tx: Transaction, workspace_id: str, connection_id: str) -> mdm_service_pb2.GetCountsResponse:
+    """Count what a workspace has, or the employees of a connection and the enrolled devices that they own."""
+    employed = _employees.c.workspace_id == workspace_id
+    enrolled = and_(_devices.c.workspace_id == workspace_id, _devices.c.state == ENROLLED)
+    if not connection_id:
+        return mdm_service_pb2.GetCountsResponse(
+            employees=tx.execute(select(func.count()).where(employed)).scalar_one(),
+            devices=tx.execute(select(func.count()).where(enrolled)).scalar_one(),
+            policies=tx.execute(select(func.count()).where(_policies.c.workspace_id == workspace_id)).scalar_one(),
+            segments=tx.execute(select(func.count()).where(_segments.c.workspace_id == workspace_id)).scalar_one(),
+        )
+    employed = and_(employed, _employees.c.connection_id == connection_id)
+    owned = _devices.join(_employees, _employees.c.employee_id == _devices.c.owner_employee_id)
+    return mdm_service_pb2.GetCountsResponse(
+        employees=tx.execute(select(func.count()).where(employed)).scalar_one(),
+        devices=tx.execute(select(func.count()).select_from(owned).where(employed, enrolled)).scalar_one(),
+    )
+
+
 # Devices --------------------------------------------------------------------------------------------------------------
 
 _INSERT_DEVICE = {
@@ -591,12 +615,25 @@ def devices_of_employee(tx: Transaction, workspace_id: str, employee_id: str) ->
 
 
 def devices(
-    tx: Transaction, workspace_id: str, owner_email_key: str, after: tuple[str, str] | None, limit: int
+    tx: Transaction,
+    workspace_id: str,
+    owner_email_key: str,
+    serial_prefix: str,
+    after: tuple[str, str] | None,
+    limit: int,
 ) -> list[mdm_service_pb2.Device]:
-    """List devices in the order of serial number and id, after one of them; of one owner unless the key is empty."""
-    statement = _DEVICE_WITH_OWNER.where(_devices.c.workspace_id == workspace_id)
+    """List devices in the order of serial number and id, after one of them.
+
+    Of one owner unless the key is empty; those whose serial number begins with `serial_prefix`.
+    """
+    statement = _DEVICE_WITH_OWNER.where(
+        _devices.c.workspace_id == workspace_id, *_range(_devices.c.serial, serial_prefix)
+    )
     if owner_email_key:
-        statement = statement.where(_employees.c.email_key == owner_email_key)
+        # With the workspace, for the index of addresses begins with it.
+        statement = statement.where(
+            _employees.c.workspace_id == workspace_id, _employees.c.email_key == owner_email_key
+        )
     if after is not None:
         statement = statement.where(tuple_(_devices.c.serial, _devices.c.device_id) > tuple_(*map(literal, after)))
     statement = statement.order_by(_devices.c.serial, _devices.c.device_id).limit(limit)
@@ -922,6 +959,11 @@ def _segment_messages(
         for grant in tx.execute(grants):
             messages[grant.segment_id].grants.add(email=grant.email, permission=grant.permission)
     return [(row.name_key, messages[row.segment_id]) for row in rows]
+
+
+def _range(column: Any, prefix: str) -> list[ColumnElement[bool]]:
+    """Return the conditions on texts that begin with one; they lie side by side, being compared by code point."""
+    return [column >= prefix, column < prefix + chr(sys.maxunicode)] if prefix else []
 
 
 # Values ---------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ NAME_LENGTH = 200
 ID_LENGTH = 100
 """How long an identifier may be, in characters; those that are given out are UUIDs of 36."""
 
+PREFIX_LENGTH = 400
+"""How long the beginning of something may be that is looked for, in characters: nothing that is kept is longer."""
+
 
 def identifier(field: str, text: str) -> str:
     """Require an identifier."""
@@ -27,6 +30,13 @@ def name(field: str, text: str) -> str:
     if len(stripped) > NAME_LENGTH or not stripped.isprintable():
         raise InvalidValue(field, f"must be at most {NAME_LENGTH} printable characters")
     return stripped
+
+
+def prefix(field: str, text: str) -> str:
+    """Require what a name may begin with: at most 400 printable characters, or nothing."""
+    if len(text) > PREFIX_LENGTH or not text.isprintable():
+        raise InvalidValue(field, f"must be at most {PREFIX_LENGTH} printable characters")
+    return text
 
 
 def name_key(name: str) -> str:

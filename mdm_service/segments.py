@@ -53,6 +53,16 @@ async def list_segments(
     return [segment for _, segment in kept], token
 
 
+async def get_segment(
+    db: Database, directory: Directory, workspace_id: str, segment_id: str
+) -> mdm_service_pb2.Segment:
+    """Read a segment with its devices and permissions. Raises InvalidValue, WorkspaceNotFound, SegmentNotFound."""
+    requirements.identifier("workspace_id", workspace_id)
+    requirements.identifier("segment_id", segment_id)
+    await tenants.require_workspace(db, directory, workspace_id)
+    return await db.read(lambda tx: _segment(tx, workspace_id, segment_id))
+
+
 async def add_device(
     db: Database, directory: Directory, workspace_id: str, segment_id: str, device_id: str
 ) -> mdm_service_pb2.Segment:

@@ -155,27 +155,40 @@ def _give_role(occasion: Occasion, account: AnyRow, choice: Choice) -> None:
 
 
 async def list_collaborators(
-    db: Database, workspaces: Workspaces, workspace_id: str, *, page_size: int, page_token: str
+    db: Database,
+    workspaces: Workspaces,
+    workspace_id: str,
+    *,
+    email_prefix: str = "",
+    page_size: int,
+    page_token: str,
 ) -> tuple[list[Collaborator], str]:
     """Returns a page of a workspace's collaborators by e-mail, and the next page's token (AIP-158).
 
-    Raises WorkspaceNotFound, DirectoryUnavailable, and InvalidPageToken.
+    `email_prefix` leaves out those whose address does not begin with it. Raises WorkspaceNotFound,
+    DirectoryUnavailable, and InvalidPageToken.
     """
-    query = f"collaborators:{workspace_id}"
+    prefix = email_key(email_prefix)
+    query = f"collaborators:{workspace_id}:{prefix}"
     after = str(decode_page_token(page_token, query, types=[str], domain=DOMAIN)[0]) if page_token else ""
     await workspaces.require(workspace_id)
     limit = page_limit(page_size)
-    rows = await db.read(lambda tx: COLLABORATORS.page(tx, workspace_id, after, limit + 1))
+    rows = await db.read(lambda tx: COLLABORATORS.page(tx, workspace_id, prefix, after, limit + 1))
     token = encode_page_token([rows[limit - 1].email_key], query) if len(rows) > limit else ""
     return [repository.collaborator_message(row) for row in rows[:limit]], token
 
 
-async def get_collaborator(db: Database, workspaces: Workspaces, workspace_id: str, email: str) -> Collaborator:
-    """Returns one collaborator; raises CollaboratorNotFound, WorkspaceNotFound, DirectoryUnavailable."""
+async def get_collaborator(
+    db: Database, workspaces: Workspaces, workspace_id: str, email: str, user_id: str = ""
+) -> Collaborator:
+    """Returns one collaborator: that of an address, else that which follows a user.
+
+    Raises CollaboratorNotFound, WorkspaceNotFound, DirectoryUnavailable.
+    """
     await workspaces.require(workspace_id)
-    row = await db.read(lambda tx: COLLABORATORS.find(tx, workspace_id, email_key(email)))
+    row = await db.read(lambda tx: COLLABORATORS.find_one(tx, workspace_id, email, user_id))
     if row is None:
-        raise CollaboratorNotFound(email)
+        raise CollaboratorNotFound(email, user_id)
     return repository.collaborator_message(row)
 
 

@@ -79,9 +79,12 @@ class CollaboratorNotFound(PortalError):
     code = grpc.StatusCode.NOT_FOUND
     reason = "COLLABORATOR_NOT_FOUND"
 
-    def __init__(self, email: str) -> None:
-        """Names the address as it was asked for."""
-        super().__init__(f"email: no collaborator {email} in the workspace")
+    def __init__(self, email: str, user_id: str = "") -> None:
+        """Names the address as it was asked for, or the user whom nobody follows."""
+        if user_id and not email:
+            super().__init__(f"user_id: no collaborator in the workspace follows user {user_id}")
+        else:
+            super().__init__(f"email: no collaborator {email} in the workspace")
 
 
 class CollaboratorExists(PortalError):
@@ -112,9 +115,12 @@ class EmployeeNotFound(PortalError):
     code = grpc.StatusCode.NOT_FOUND
     reason = "EMPLOYEE_NOT_FOUND"
 
-    def __init__(self, email: str) -> None:
-        """Names the address as it was asked for."""
-        super().__init__(f"email: no employee {email} in the workspace's store")
+    def __init__(self, email: str, user_id: str = "") -> None:
+        """Names the address as it was asked for, or the user whom nobody follows."""
+        if user_id and not email:
+            super().__init__(f"user_id: no employee in the workspace's store follows user {user_id}")
+        else:
+            super().__init__(f"email: no employee {email} in the workspace's store")
 
 
 class PublicationNotFound(PortalError):

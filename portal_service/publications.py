@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from rollcall.portal.v1.portal_service_pb2 import Publication
@@ -37,16 +37,9 @@ async def create_publication(
     name = name.strip()
     if not name or len(name) > MAX_NAME_LENGTH or not repository.is_storable(name):
         raise InvalidValue("name", f"must be 1 to {MAX_NAME_LENGTH} characters")
-    if len(audience) > MAX_AUDIENCE:
-        raise InvalidValue("audience", f"must be at most {MAX_AUDIENCE} groups")
-    for position, group in enumerate(audience):
-        if not group.strip() or not repository.is_storable(group):
-            raise InvalidValue(f"audience[{position}]", "must be the display name of a group")
+    _check_audience(audience)
     await workspaces.require(workspace_id)
-    groups: dict[str, tuple[str, str]] = {}
-    for position, group in enumerate(audience):
-        group_id, *rest = await _find_group(db, directory, workspace_id, group.strip(), f"audience[{position}]")
-        groups[group_id] = (rest[0], rest[1])
+    groups = await _find_groups(db, directory, workspace_id, audience)
     values = {
         "id": time_ordered_id(),
         "workspace_id": workspace_id,
@@ -60,10 +53,86 @@ async def create_publication(
         workspaces.require_living(tx, workspace_id)
         if not repository.insert_publication(tx, values, groups):
             raise PublicationExists(name)
-        row = repository.find_publication(tx, workspace_id, str(values["id"]))
-        return repository.publication_messages(tx, workspace_id, [row] if row is not None else [])[0]
+        return _read(tx, workspace_id, str(values["id"]))
 
     return await db.write(unit)
+
+
+async def update_publication(
+    db: Database,
+    workspaces: Workspaces,
+    directory: Directory,
+    workspace_id: str,
+    publication_id: str,
+    *,
+    audience: Sequence[str],
+) -> Publication:
+    """Offers an app to another audience: groups by display name, those of the audience that stands by id as well.
+
+    An empty one opens it to every employee. Raises InvalidValue, GroupNotFound, PublicationNotFound, WorkspaceNotFound,
+    DirectoryUnavailable.
+    """
+    _check_audience(audience)
+    await workspaces.require(workspace_id)
+    if not repository.is_storable(publication_id):
+        raise PublicationNotFound(publication_id)
+    standing = await db.read(lambda tx: _audience(tx, workspace_id, publication_id))
+    groups = await _find_groups(db, directory, workspace_id, audience, standing)
+
+    def unit(tx: Transaction) -> Publication:
+        if not repository.lock_publication(tx, workspace_id, publication_id):
+            raise PublicationNotFound(publication_id)
+        repository.replace_audience(tx, publication_id, groups)
+        return _read(tx, workspace_id, publication_id)
+
+    return await db.write(unit)
+
+
+async def get_publication(db: Database, workspaces: Workspaces, workspace_id: str, publication_id: str) -> Publication:
+    """Returns one publication; raises PublicationNotFound, WorkspaceNotFound, DirectoryUnavailable."""
+    await workspaces.require(workspace_id)
+    if not repository.is_storable(publication_id):
+        raise PublicationNotFound(publication_id)
+    return await db.read(lambda tx: _read(tx, workspace_id, publication_id))
+
+
+def _read(tx: Transaction, workspace_id: str, publication_id: str) -> Publication:
+    row = repository.find_publication(tx, workspace_id, publication_id)
+    if row is None:
+        raise PublicationNotFound(publication_id)
+    return repository.publication_messages(tx, workspace_id, [row])[0]
+
+
+def _audience(tx: Transaction, workspace_id: str, publication_id: str) -> dict[str, tuple[str, str]]:
+    if repository.find_publication(tx, workspace_id, publication_id) is None:
+        raise PublicationNotFound(publication_id)
+    return repository.list_audience(tx, publication_id)
+
+
+def _check_audience(audience: Sequence[str]) -> None:
+    if len(audience) > MAX_AUDIENCE:
+        raise InvalidValue("audience", f"must be at most {MAX_AUDIENCE} groups")
+    for position, group in enumerate(audience):
+        if not group.strip() or not repository.is_storable(group):
+            raise InvalidValue(f"audience[{position}]", "must be the display name of a group")
+
+
+async def _find_groups(
+    db: Database,
+    directory: Directory,
+    workspace_id: str,
+    audience: Sequence[str],
+    standing: Mapping[str, tuple[str, str]] | None = None,
+) -> dict[str, tuple[str, str]]:
+    """Returns connection and display name of each group of an audience, by id; those of `standing` are taken by id."""
+    groups: dict[str, tuple[str, str]] = {}
+    for position, group in enumerate(audience):
+        if standing and group in standing:
+            groups[group] = standing[group]
+            continue
+        group_id, *rest = await _find_group(db, directory, workspace_id, group.strip(), f"audience[{position}]")
+        groups[group_id] = (rest[0], rest[1])
+    return groups
 
 
 async def _find_group(

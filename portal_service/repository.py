@@ -7,6 +7,7 @@ transaction excludes every other one).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
@@ -30,6 +31,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     or_,
     select,
     union,
@@ -799,6 +801,12 @@ class Accounts:
             table.c.workspace_id == bindparam("workspace_id"), table.c.email_key == bindparam("email_key")
         )
         self._by_user = by_user
+        # The unique index knows users by their ids alone; the words say that it holds this one.
+        self._of_user = select(table).where(
+            table.c.workspace_id == bindparam("workspace_id"),
+            table.c.user_id == bindparam("user_id"),
+            table.c.user_id != literal_column("''"),
+        )
         self._lock_by_user = by_user.with_for_update()
         self._lock_by_email = self._by_email.with_for_update()
         self._delete = delete(table).where(
@@ -825,6 +833,14 @@ class Accounts:
         """Returns the account that follows a user."""
         return tx.execute(self._by_user, {"connection_id": connection_id, "user_id": user_id}).first()
 
+    def find_one(self, tx: Transaction, workspace_id: str, email: str, user_id: str) -> AnyRow | None:
+        """Returns the account of an e-mail address, or without one that which follows a user."""
+        if email:
+            return self.find(tx, workspace_id, email_key(email))
+        if not user_id or not is_storable(user_id):
+            return None
+        return tx.execute(self._of_user, {"workspace_id": workspace_id, "user_id": user_id}).first()
+
     def insert(self, tx: Transaction, values: Mapping[str, Any]) -> bool:
         """Adds an account; false when the e-mail address was taken in the meantime."""
         return tx.execute(self._insert[tx.dialect], dict(values)).first() is not None
@@ -841,14 +857,18 @@ class Accounts:
         """Removes an account."""
         tx.execute(self._delete, {"workspace_id": workspace_id, "account_id": account_id})
 
-    def page(self, tx: Transaction, workspace_id: str, after: str, limit: int) -> Sequence[AnyRow]:
-        """Returns at most `limit` accounts by e-mail address, from the first one past the key `after`."""
-        return tx.execute(
-            select(self.table)
-            .where(self.table.c.workspace_id == workspace_id, self.table.c.email_key > after)
-            .order_by(self.table.c.email_key)
-            .limit(limit)
-        ).all()
+    def page(self, tx: Transaction, workspace_id: str, prefix: str, after: str, limit: int) -> Sequence[AnyRow]:
+        """Returns at most `limit` accounts by e-mail address, from the first one past the key `after`.
+
+        Only those whose key begins with `prefix`.
+        """
+        key = self.table.c.email_key
+        statement = select(self.table).where(self.table.c.workspace_id == workspace_id)
+        # A range along the index: keys are compared by code point, and no text has a higher one.
+        statement = statement.where(key > after) if after else statement.where(key >= prefix)
+        if prefix:
+            statement = statement.where(key < prefix + chr(sys.maxunicode))
+        return tx.execute(statement.order_by(key).limit(limit)).all()
 
     def unlink_connection(self, tx: Transaction, connection_id: str) -> None:
         """Leaves the accounts of a connection to themselves."""
@@ -859,6 +879,22 @@ class Accounts:
 
 COLLABORATORS = Accounts(_table("collaborators"))
 EMPLOYEES = Accounts(_table("employees"))
+
+
+def counts(tx: Transaction, workspace_id: str, connection_id: str) -> portal.GetCountsResponse:
+    """Returns how many accounts a workspace has, or a connection provisions, and how many publications."""
+    found: list[int] = []
+    for accounts in (COLLABORATORS, EMPLOYEES):
+        statement = select(func.count()).where(accounts.table.c.workspace_id == workspace_id)
+        if connection_id:
+            statement = statement.where(accounts.table.c.connection_id == connection_id)
+        found.append(int(tx.execute(statement).scalar_one()))
+    collaborators, employees = found
+    response = portal.GetCountsResponse(collaborators=collaborators, employees=employees)
+    if not connection_id:
+        offered = select(func.count()).where(_publications.c.workspace_id == workspace_id)
+        response.publications = int(tx.execute(offered).scalar_one())
+    return response
 
 
 def count_other_admins(tx: Transaction, workspace_id: str, collaborator_id: str) -> int:
@@ -991,27 +1027,50 @@ def insert_publication(tx: Transaction, values: Mapping[str, Any], audience: Map
     added = tx.execute(_insert_new(_publications)[tx.dialect].returning(_publications.c.id), dict(values)).first()
     if added is None:
         return False
-    if audience:
-        rows = [
-            {
-                "publication_id": values["id"],
-                "group_id": group_id,
-                "connection_id": connection_id,
-                "display_name": display_name,
-            }
-            for group_id, (connection_id, display_name) in audience.items()
-        ]
-        tx.execute(insert(_audiences), rows)
+    _insert_audience(tx, values["id"], audience)
     return True
+
+
+def _insert_audience(tx: Transaction, publication_id: str, audience: Mapping[str, tuple[str, str]]) -> None:
+    if not audience:
+        return
+    rows = [
+        {
+            "publication_id": publication_id,
+            "group_id": group_id,
+            "connection_id": connection_id,
+            "display_name": display_name,
+        }
+        for group_id, (connection_id, display_name) in audience.items()
+    ]
+    tx.execute(insert(_audiences), rows)
+
+
+def list_audience(tx: Transaction, publication_id: str) -> dict[str, tuple[str, str]]:
+    """Returns the audience of a publication that is held: group id to connection id and name."""
+    found = tx.execute(select(_audiences).where(_audiences.c.publication_id == publication_id))
+    return {row.group_id: (row.connection_id, row.display_name) for row in found}
+
+
+def lock_publication(tx: Transaction, workspace_id: str, publication_id: str) -> bool:
+    """Holds a publication; false when there is none."""
+    mine = and_(_publications.c.workspace_id == workspace_id, _publications.c.id == publication_id)
+    return tx.execute(select(_publications.c.id).where(mine).with_for_update()).first() is not None
+
+
+def replace_audience(tx: Transaction, publication_id: str, audience: Mapping[str, tuple[str, str]]) -> None:
+    """Gives a publication another audience: group id to connection id and name; an empty one opens it to everybody."""
+    tx.execute(delete(_audiences).where(_audiences.c.publication_id == publication_id))
+    tx.execute(update(_publications).where(_publications.c.id == publication_id).values(restricted=bool(audience)))
+    _insert_audience(tx, publication_id, audience)
 
 
 def delete_publication(tx: Transaction, workspace_id: str, publication_id: str) -> bool:
     """Removes a publication with its audience; false when there is none."""
-    mine = and_(_publications.c.workspace_id == workspace_id, _publications.c.id == publication_id)
-    if tx.execute(select(_publications.c.id).where(mine).with_for_update()).first() is None:
+    if not lock_publication(tx, workspace_id, publication_id):
         return False
     tx.execute(delete(_audiences).where(_audiences.c.publication_id == publication_id))
-    tx.execute(delete(_publications).where(mine))
+    tx.execute(delete(_publications).where(_publications.c.id == publication_id))
     return True
 
 

@@ -1,10 +1,11 @@
 """Users, their tombstones, and the groups that each belongs to."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rollcall.directory.v1 import user_pb2
-from sqlalchemy import Row, TextClause, bindparam, delete, func, literal, select, text, update
+from sqlalchemy import Row, TextClause, bindparam, delete, false, func, literal, select, text, true, update
 
 from chassis.database import Transaction
 from chassis.scim_message import document_to_message
@@ -104,6 +105,25 @@ def insert_user(
         },
     )
     return inserted.first() is not None
+
+
+def find_users(
+    tx: Transaction, connection_id: str, *, prefix: str, active: bool | None, after: str, limit: int
+) -> Sequence[Row[Any]]:
+    """Return users by the key of their userName, past `after`: those whose key begins with a text.
+
+    Each row has the key too. `active` leaves out those of the other state; None: nobody.
+    """
+    key = USERS.c.user_name_key
+    statement = select(*USER_COLUMNS, key).where(USERS.c.connection_id == connection_id)
+    # A range, along the index on both databases: keys are compared by code point, and no text has a higher one.
+    statement = statement.where(key > after) if after else statement.where(key >= prefix)
+    if prefix:
+        statement = statement.where(key < prefix + chr(sys.maxunicode))
+    if active is not None:
+        # In words of the statement, for the index of the inactive is found by them.
+        statement = statement.where(USERS.c.active == (true() if active else false()))
+    return tx.execute(statement.order_by(key).limit(limit)).all()
 
 
 _GET_USER = select(*USER_COLUMNS).where(

@@ -9,7 +9,7 @@ from rollcall.directory.v1.directory_service_pb2_grpc import DirectoryServiceSer
 from chassis.paging import decode_page_token, encode_page_token, page_limit
 from directory_service import bulk, extensions, groups, search, snapshots, users
 from directory_service.authentication import Authenticator
-from directory_service.directory import Directory
+from directory_service.directory import Access, Directory
 from directory_service.errors import DOMAIN, InvalidPageToken
 from directory_service.replay import Replayer
 
@@ -38,6 +38,22 @@ class DirectoryServicer(DirectoryServiceServicer):
         """List users."""
         access = await self._access(request.connection_id)
         return await users.list_users(self._directory, access, request)
+
+    async def FindUsers(self, request: pb.FindUsersRequest, context: Any) -> pb.FindUsersResponse:
+        """List users by userName; the method policy keeps all but the administrator out."""
+        access = await self._access(request.connection_id)
+        active = request.active if request.HasField("active") else None
+        query = f"find_users\n{access.connection_id}\n{active}\n{request.user_name_prefix}"
+        limit, after = page_limit(request.page_size), ""
+        if request.page_token:
+            (after,) = map(str, decode_page_token(request.page_token, query, types=(str,), domain=DOMAIN))
+            if "\0" in after:
+                raise InvalidPageToken
+        found, last = await users.find_users(
+            self._directory, access, prefix=request.user_name_prefix, active=active, after=after, limit=limit
+        )
+        token = encode_page_token((last,), query) if len(found) == limit else ""
+        return pb.FindUsersResponse(users=found, next_page_token=token)
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Any) -> pb.UpdateUserResponse:
         """Replace a user."""
@@ -142,8 +158,21 @@ class DirectoryServicer(DirectoryServiceServicer):
     ) -> AsyncIterator[pb.ListGroupMembersResponse]:
         """Stream a group's members."""
         access = await self._access(request.connection_id)
+        if request.page_size:
+            yield await self._page_members(access, request)
+            return
         async for members in groups.stream_members(self._directory, access, request.group_id):
             yield pb.ListGroupMembersResponse(members=members)
+
+    async def _page_members(self, access: Access, request: pb.ListGroupMembersRequest) -> pb.ListGroupMembersResponse:
+        query, limit, after = f"members\n{request.group_id}", page_limit(request.page_size), 0
+        if request.page_token:
+            (after,) = map(int, decode_page_token(request.page_token, query, types=(int,), domain=DOMAIN))
+            if not 0 <= after < 2**63:
+                raise InvalidPageToken
+        members, last = await groups.page_members(self._directory, access, request.group_id, after=after, limit=limit)
+        token = encode_page_token((last,), query) if len(members) == limit else ""
+        return pb.ListGroupMembersResponse(members=members, next_page_token=token)
 
     async def ListParkedMembers(
         self, request: pb.ListParkedMembersRequest, context: Any

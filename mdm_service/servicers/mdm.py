@@ -6,7 +6,7 @@ import grpc
 from rollcall.mdm.v1 import mdm_service_pb2, mdm_service_pb2_grpc
 
 from chassis.database import Database
-from mdm_service import devices, employees, policies, rules, segments
+from mdm_service import counts, devices, employees, policies, rules, segments
 from mdm_service.directory import Directory
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -44,15 +44,22 @@ class MdmServicer(mdm_service_pb2_grpc.MdmServiceServicer):
     ) -> mdm_service_pb2.ListEmployeesResponse:
         """List a workspace's employees by e-mail."""
         found, token = await employees.list_employees(
-            self._db, self._directory, request.workspace_id, request.page_size, request.page_token
+            self._db,
+            self._directory,
+            request.workspace_id,
+            request.page_size,
+            request.page_token,
+            email_prefix=request.email_prefix,
         )
         return mdm_service_pb2.ListEmployeesResponse(employees=found, next_page_token=token)
 
     async def GetEmployee(
         self, request: mdm_service_pb2.GetEmployeeRequest, context: Context
     ) -> mdm_service_pb2.GetEmployeeResponse:
-        """Read one employee by e-mail."""
-        found = await employees.get_employee(self._db, self._directory, request.workspace_id, request.email)
+        """Read one employee by e-mail, or by the user that it follows."""
+        found = await employees.get_employee(
+            self._db, self._directory, request.workspace_id, request.email, request.user_id
+        )
         return mdm_service_pb2.GetEmployeeResponse(employee=found)
 
     async def CreatePolicy(
@@ -105,6 +112,7 @@ class MdmServicer(mdm_service_pb2_grpc.MdmServiceServicer):
             request.owner_email,
             request.page_size,
             request.page_token,
+            serial_prefix=request.serial_prefix,
         )
         return mdm_service_pb2.ListDevicesResponse(devices=found, next_page_token=token)
 
@@ -163,6 +171,13 @@ class MdmServicer(mdm_service_pb2_grpc.MdmServiceServicer):
         )
         return mdm_service_pb2.ListSegmentsResponse(segments=found, next_page_token=token)
 
+    async def GetSegment(
+        self, request: mdm_service_pb2.GetSegmentRequest, context: Context
+    ) -> mdm_service_pb2.GetSegmentResponse:
+        """Read one segment."""
+        found = await segments.get_segment(self._db, self._directory, request.workspace_id, request.segment_id)
+        return mdm_service_pb2.GetSegmentResponse(segment=found)
+
     async def AddDeviceToSegment(
         self, request: mdm_service_pb2.AddDeviceToSegmentRequest, context: Context
     ) -> mdm_service_pb2.AddDeviceToSegmentResponse:
@@ -219,3 +234,9 @@ class MdmServicer(mdm_service_pb2_grpc.MdmServiceServicer):
             self._db, request.workspace_id, request.command_id, request.state, request.error
         )
         return mdm_service_pb2.ReportDeviceCommandResponse(device_command=reported)
+
+    async def GetCounts(
+        self, request: mdm_service_pb2.GetCountsRequest, context: Context
+    ) -> mdm_service_pb2.GetCountsResponse:
+        """Count what a workspace has, or a connection provisions."""
+        return await counts.get_counts(self._db, self._directory, request.workspace_id, request.connection_id)

@@ -9,7 +9,7 @@ from rollcall.portal.v1 import portal_service_pb2 as pb
 from rollcall.portal.v1.portal_service_pb2_grpc import PortalServiceServicer
 
 from chassis.database import Database
-from portal_service import collaborators, employees, publications, rules
+from portal_service import collaborators, counts, employees, publications, rules
 from portal_service.directory import Directory
 from portal_service.reviews import RoleReviewer
 from portal_service.workspaces import Workspaces
@@ -69,14 +69,17 @@ class PortalServicer(PortalServiceServicer):
             self._db,
             self._workspaces,
             request.workspace_id,
+            email_prefix=request.email_prefix,
             page_size=request.page_size,
             page_token=request.page_token,
         )
         return pb.ListCollaboratorsResponse(collaborators=page, next_page_token=token)
 
     async def GetCollaborator(self, request: pb.GetCollaboratorRequest, context: Context) -> pb.GetCollaboratorResponse:
-        """Reads one collaborator by e-mail (AIP-131)."""
-        found = await collaborators.get_collaborator(self._db, self._workspaces, request.workspace_id, request.email)
+        """Reads one collaborator by e-mail, or by the user that it follows (AIP-131)."""
+        found = await collaborators.get_collaborator(
+            self._db, self._workspaces, request.workspace_id, request.email, request.user_id
+        )
         return pb.GetCollaboratorResponse(collaborator=found)
 
     async def CreateCollaborator(
@@ -115,14 +118,17 @@ class PortalServicer(PortalServiceServicer):
             self._db,
             self._workspaces,
             request.workspace_id,
+            email_prefix=request.email_prefix,
             page_size=request.page_size,
             page_token=request.page_token,
         )
         return pb.ListEmployeesResponse(employees=page, next_page_token=token)
 
     async def GetEmployee(self, request: pb.GetEmployeeRequest, context: Context) -> pb.GetEmployeeResponse:
-        """Reads one employee by e-mail (AIP-131)."""
-        found = await employees.get_employee(self._db, self._workspaces, request.workspace_id, request.email)
+        """Reads one employee by e-mail, or by the user that it follows (AIP-131)."""
+        found = await employees.get_employee(
+            self._db, self._workspaces, request.workspace_id, request.email, request.user_id
+        )
         return pb.GetEmployeeResponse(employee=found)
 
     async def CreatePublication(
@@ -152,6 +158,27 @@ class PortalServicer(PortalServiceServicer):
         )
         return pb.ListPublicationsResponse(publications=page, next_page_token=token)
 
+    async def GetPublication(self, request: pb.GetPublicationRequest, context: Context) -> pb.GetPublicationResponse:
+        """Reads one publication (AIP-131)."""
+        found = await publications.get_publication(
+            self._db, self._workspaces, request.workspace_id, request.publication_id
+        )
+        return pb.GetPublicationResponse(publication=found)
+
+    async def UpdatePublication(
+        self, request: pb.UpdatePublicationRequest, context: Context
+    ) -> pb.UpdatePublicationResponse:
+        """Changes who sees an app (AIP-134)."""
+        changed = await publications.update_publication(
+            self._db,
+            self._workspaces,
+            self._directory,
+            request.workspace_id,
+            request.publication_id,
+            audience=request.audience,
+        )
+        return pb.UpdatePublicationResponse(publication=changed)
+
     async def DeletePublication(
         self, request: pb.DeletePublicationRequest, context: Context
     ) -> pb.DeletePublicationResponse:
@@ -180,3 +207,7 @@ class PortalServicer(PortalServiceServicer):
             email=request.email,
         )
         return pb.CheckPublicationAccessResponse(allowed=allowed)
+
+    async def GetCounts(self, request: pb.GetCountsRequest, context: Context) -> pb.GetCountsResponse:
+        """Counts what a workspace has, or a connection provisions."""
+        return await counts.get_counts(self._db, self._workspaces, request.workspace_id, request.connection_id)

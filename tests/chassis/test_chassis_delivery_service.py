@@ -20,6 +20,8 @@ from chassis.delivery_servicer import SERVICE_NAME, DeliveryServicer
 from chassis.errors import RpcFailure, from_rpc_error
 from chassis.grpc_client import channel
 from chassis.grpc_server import Server
+from chassis.identifiers import time_ordered_id
+from chassis.outbox import table_of
 from chassis.reconcile import Reconciler
 from tests.chassis.delivery_world import (
     TABLES,
@@ -295,3 +297,48 @@ async def test_dead_letters_are_listed_shown_retried_and_discarded(db: Database,
     assert (await service.RetryDeadLetter(pb.RetryDeadLetterRequest(dead_letter_id="letter-1"))).applied == 3
     assert await sink.users() == {user: ("3@example.com", 3)}
     assert not (await service.ListDeadLetters(pb.ListDeadLettersRequest())).dead_letters
+
+
+async def test_a_list_of_effects_goes_on_before_any_effect(db: Database, service) -> None:
+    """delivery_service.proto: "it need not be one of this service, so that a list … goes on where it was cut"."""
+    made = [await db.write(lambda tx: effect(tx, event())) for _ in range(2)]
+    elsewhere = time_ordered_id()
+    made += [await db.write(lambda tx: effect(tx, event())) for _ in range(3)]
+
+    async def page(before: str, **asked: Any) -> Any:
+        return await service.ListEffects(pb.ListEffectsRequest(workspace_id="w", before_effect_id=before, **asked))
+
+    assert [one.effect_id for one in (await page(made[3])).effects] == made[2::-1]
+    assert [one.effect_id for one in (await page(elsewhere)).effects] == made[1::-1]
+    first = await page(made[4], page_size=2)
+    assert [one.effect_id for one in first.effects] == made[3:1:-1]
+    rest = await page(made[4], page_size=2, page_token=first.next_page_token)
+    assert [one.effect_id for one in rest.effects] == made[1::-1]
+    assert (await failure(page(made[3], page_token=first.next_page_token))).reason == "INVALID_PAGE_TOKEN"
+
+
+async def test_dead_letters_are_found_by_connection(db: Database, service) -> None:
+    """delivery_service.proto: "Only those of this connection; empty: all"."""
+    now = datetime.datetime.now(datetime.UTC)
+
+    def letter(tx: Any, number: int, connection_id: str) -> None:
+        values = {
+            "id": f"{number}", "event_id": f"e{number}", "event_type": "t", "event_time": now, "subject": "s",
+            "portal": "MDM", "connection_id": connection_id, "aggregate_kind": "user", "aggregate_id": "u",
+            "version": number, "sequence": number, "request_id": "", "traceparent": "", "payload": b"",
+            "state": "PARKED", "error": "", "attempts": 1, "created_at": now,
+        }  # fmt: skip
+        tx.execute(sa.insert(table_of(DeadLetter)), values)
+
+    for number, connection_id in enumerate(("c", "d", "c", "c")):
+        await db.write(lambda tx, number=number, of=connection_id: letter(tx, number, of))
+
+    async def ids(**asked: Any) -> tuple[list[str], str]:
+        answer = await service.ListDeadLetters(pb.ListDeadLettersRequest(**asked))
+        return [one.dead_letter_id for one in answer.dead_letters], answer.next_page_token
+
+    assert (await ids())[0] == ["0", "1", "2", "3"]
+    first, token = await ids(connection_id="c", page_size=2)
+    assert (first, await ids(connection_id="c", page_size=2, page_token=token)) == (["0", "2"], (["3"], ""))
+    stolen = service.ListDeadLetters(pb.ListDeadLettersRequest(connection_id="d", page_token=token))
+    assert (await failure(stolen)).reason == "INVALID_PAGE_TOKEN"

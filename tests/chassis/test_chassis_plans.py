@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from rollcall.directory.v1 import provisioning_log_service_pb2
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
@@ -19,9 +20,12 @@ import portal_service.repository
 import portal_service.tables
 from chassis import migrations
 from chassis.consumer import _Store
-from chassis.database import create_engine
+from chassis.database import Transaction, create_engine
+from chassis.outbox import table_of
 from chassis.prepared import bind_list
 from chassis.relay import _Statements
+from directory_service.repository import groups, provisioning_log, users
+from tests.conftest import Schemas
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -119,3 +123,96 @@ def as_text(statement: Any, dialect: str) -> str:
     text = str(statement.compile(dialect=kind(paramstyle="named")))
     # A cast in PostgreSQL's own spelling would be read as a parameter.
     return re.sub(r":(\w+)::(\w+(?:\[\])?)", r"CAST(:\1 AS \2)", text)
+
+
+Lister = Callable[[Any], object]
+
+CONNECTION_LISTS: dict[str, Lister] = {
+    "users by name": lambda tx: users.find_users(tx, "c", prefix="", active=None, after="b", limit=51),
+    "users by prefix": lambda tx: users.find_users(tx, "c", prefix="a", active=True, after="", limit=51),
+    "inactive users": lambda tx: users.find_users(tx, "c", prefix="a", active=False, after="ab", limit=51),
+    "requests": lambda tx: log_page(tx, connection_id="c"),
+    "failed requests": lambda tx: log_page(tx, connection_id="c", failed_only=True),
+    "requests on a resource": lambda tx: log_page(tx, connection_id="c", resource_id="u"),
+    "members": lambda tx: groups.members_after(tx, "c", "g", after=3, limit=51),
+}
+PORTAL_LISTS: dict[str, Lister] = {
+    "collaborators": lambda tx: portal_service.repository.COLLABORATORS.page(tx, "w", "a", "", 51),
+    "employees": lambda tx: portal_service.repository.EMPLOYEES.page(tx, "w", "", "b", 51),
+    "the account of a user": lambda tx: portal_service.repository.EMPLOYEES.find_one(tx, "w", "", "u"),
+}
+MDM_LISTS: dict[str, Lister] = {
+    "employees": lambda tx: mdm_service.repository.employees(tx, "w", "a", None, 51),
+    "devices": lambda tx: mdm_service.repository.devices(tx, "w", "", "C", ("C1", "d"), 51),
+    "devices of an owner": lambda tx: mdm_service.repository.devices(tx, "w", "ada@x.example", "", None, 51),
+    "a device": lambda tx: mdm_service.repository.device_by_id_or_serial(tx, "w", "C1"),
+    "commands": lambda tx: mdm_service.repository.commands(tx, "w", "d", None, 51),
+}
+SORTED = (MDM_LISTS["a device"], MDM_LISTS["devices of an owner"])
+"""What is one thing, or a person's few."""
+INDEXES = {
+    "users by name": "connection_id=? AND user_name_key>?",
+    "users by prefix": "connection_id=? AND user_name_key>? AND user_name_key<?",
+    "inactive users": "ix_users_inactive",
+    "failed requests": "ix_provisioning_log_connection_failed",
+    "requests on a resource": "ix_provisioning_log_resource",
+    "the account of a user": "uq_employees_user", "devices of an owner": "ux_employees_workspace_email",
+}  # fmt: skip
+"""Where any other index would be a walk too."""
+PAGES = [
+    *((name, directory_service.tables.MIGRATIONS, CONNECTION_LISTS[name]) for name in CONNECTION_LISTS),
+    *((name, portal_service.tables.MIGRATIONS, PORTAL_LISTS[name]) for name in PORTAL_LISTS),
+    *((name, mdm_service.tables.MIGRATIONS, MDM_LISTS[name]) for name in MDM_LISTS),
+]
+
+
+def log_page(tx: Any, **asked: Any) -> object:
+    request = provisioning_log_service_pb2.ListProvisioningLogEntriesRequest(**asked)
+    return provisioning_log.list_entries(tx, request, before="x", since="", limit=51)
+
+
+@pytest.mark.parametrize(("name", "migration", "read"), PAGES, ids=[page[0] for page in PAGES])
+def test_a_page_of_a_list_costs_no_more_the_longer_the_list_is(
+    schemas: Schemas, name: str, migration: str, read: Lister
+) -> None:
+    """Specification: "every page under 200 ms server time with 100,000 users": read along an index, sorted by it."""
+    with schemas.database("sqlite", migration) as url:
+        engine = create_engine(url, "test", purpose="read")
+        asked: list[tuple[str, Any]] = []
+        sa.event.listen(engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+        with engine.connect() as connection:
+            read(Transaction(connection, "sqlite", reading=True))
+            statements = list(asked)
+            assert statements
+            used = ""
+            for statement, parameters in statements:
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                steps = [row[3] for row in plan]
+                walks = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step]
+                assert not walks, (statement, steps)
+                assert "TEMP B-TREE" not in str(steps) or read in SORTED, (statement, steps)
+                used += str(steps)
+            assert INDEXES.get(name, "") in used, (statements, used)
+        engine.dispose()
+
+
+@pytest.mark.parametrize("outcome", ["FAILED", "SKIPPED", "HELD"])
+def test_effects_that_did_not_end_as_applied_are_found_by_their_own_index(schemas: Schemas, outcome: str) -> None:
+    """PRODUCT §7: outcomes are looked for among all effects, of which few ended otherwise than as APPLIED."""
+    effects = table_of(portal_service.tables.Effects).c
+    statement = (
+        sa.select(effects.effect_id)
+        .where(effects.workspace_id == "w", effects.outcome == outcome)
+        .where(effects.outcome != sa.literal_column("'APPLIED'"), effects.effect_id < "x")
+        .order_by(effects.effect_id.desc())
+        .limit(51)
+    )
+    with schemas.database("sqlite", portal_service.tables.MIGRATIONS) as url:
+        engine = create_engine(url, "test", purpose="read")
+        with engine.connect() as connection:
+            compiled = statement.compile(dialect=engine.dialect)
+            text = f"EXPLAIN QUERY PLAN {compiled}"
+            steps = [row[3] for row in connection.exec_driver_sql(text, tuple(compiled.params.values()))]
+        engine.dispose()
+    assert "ix_effects_outcome" in str(steps), steps
+    assert "TEMP B-TREE" not in str(steps), steps

@@ -29,7 +29,7 @@ T = TypeVar("T")
 ROLLCALL = Path(sys.executable).with_name("rollcall")
 START_SECONDS = 60.0
 SCIM = "application/scim+json"
-PROCESSES = {"nats", "directory", "portal", "mdm", "gateway"}
+PROCESSES = {"nats", "directory", "portal", "mdm", "gateway", "console"}
 
 
 def eventually(condition: Callable[[], T], *, timeout: float = 20.0, what: str = "the condition") -> T:
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 
 def clean_environment() -> dict[str, str]:
-    prefixes = ("ROLLCALL_", "DIRECTORY_", "PORTAL_", "MDM_", "GATEWAY_")
+    prefixes = ("ROLLCALL_", "DIRECTORY_", "PORTAL_", "MDM_", "GATEWAY_", "CONSOLE_")
     return {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
 
 

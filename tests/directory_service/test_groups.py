@@ -390,3 +390,26 @@ async def test_random_member_changes_equal_a_list_that_is_changed(world: World, 
             assert left <= folded
             folded = (folded | joined) - left
     assert folded == expected
+
+
+async def test_members_are_given_a_page_at_a_time(connected: Connected) -> None:
+    """directory_service.proto: "with a page size, one page of them", "in the order in which they joined"."""
+    scim = connected.scim
+    ids = await people(scim, *(f"m{n}" for n in range(5)))
+    group = await scim.create_group("Team", *ids)
+    collected, token, sizes = [], "", []
+    while True:
+        request = pb.ListGroupMembersRequest(group_id=group.id, page_size=2, page_token=token)
+        (answer,) = await scim.stream("ListGroupMembers", request)
+        collected += [member.value for member in answer.members]
+        sizes.append(len(answer.members))
+        token = answer.next_page_token
+        if not token:
+            break
+    assert (collected, sizes) == (ids, [2, 2, 1])
+    (whole,) = await scim.stream("ListGroupMembers", pb.ListGroupMembersRequest(group_id=group.id))
+    assert ([member.value for member in whole.members], whole.next_page_token) == (ids, "")
+    (page,) = await scim.stream("ListGroupMembers", pb.ListGroupMembersRequest(group_id=group.id, page_size=2))
+    other = await scim.create_group("Other", *ids)
+    stolen = pb.ListGroupMembersRequest(group_id=other.id, page_size=2, page_token=page.next_page_token)
+    assert (await scim.refused("ListGroupMembers", stolen)).reason == "INVALID_PAGE_TOKEN"

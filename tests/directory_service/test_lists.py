@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -280,3 +281,59 @@ async def test_a_page_token_is_good_however_long_the_values_are(connected: Conne
         token = page.next_page_token
         assert len(token) < 4096
     assert walked == names
+
+
+async def test_people_are_found_by_the_beginning_of_their_user_name(world: World, connected: Connected) -> None:
+    """directory_service.proto: "Lists users by userName, those whose userName begins with a text"."""
+    for name, active in (("Bob", True), ("ada.b@x.example", True), ("Ada.a@x.example", False), ("adé", True)):
+        await connected.scim.create(name, active=active)
+
+    async def find(prefix: str = "", **fields: Any) -> tuple[list[str], str]:
+        request = pb.FindUsersRequest(connection_id=connected.id, user_name_prefix=prefix, **fields)
+        answer = await world.admin.call("FindUsers", request)
+        return [found.user_name for found in answer.users], answer.next_page_token
+
+    assert await find() == (["Ada.a@x.example", "ada.b@x.example", "adé", "Bob"], "")
+    assert (await find("ADA."))[0] == ["Ada.a@x.example", "ada.b@x.example"]
+    assert (await find("ad", active=True))[0] == ["ada.b@x.example", "adé"]
+    assert (await find("ad", active=False))[0] == ["Ada.a@x.example"]
+    assert (await find("da"))[0] == []
+    assert (await find("%"))[0] == []
+    collected, token = [], ""
+    while True:
+        names, token = await find("a", page_size=2, page_token=token)
+        collected += names
+        if not token:
+            break
+    assert collected == ["Ada.a@x.example", "ada.b@x.example", "adé"]
+    _, token = await find("a", page_size=1)
+    request = pb.FindUsersRequest(connection_id=connected.id, user_name_prefix="b", page_token=token)
+    assert (await world.admin.refused("FindUsers", request)).reason == "INVALID_PAGE_TOKEN"
+    long = pb.FindUsersRequest(connection_id=connected.id, user_name_prefix="x" * 513)
+    assert (await world.admin.refused("FindUsers", long)).reason == "INVALID_VALUE"
+
+
+async def test_people_are_found_for_administrators_alone_and_on_one_connection(
+    world: World, connected: Connected
+) -> None:
+    """PRODUCT §1: "Nothing of one connection is reachable … through another"; the gateway has no use for the call."""
+    await connected.scim.create("ada")
+    other = await world.connect()
+    request = pb.FindUsersRequest(connection_id=other.id)
+    assert list((await world.admin.call("FindUsers", request)).users) == []
+    failure = await world.identity("gateway").refused("FindUsers", request)
+    assert failure.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_page_whose_total_is_not_wanted_is_the_same_page(connected: Connected) -> None:
+    """directory_service.proto: "Whether `total_size` is not wanted … it is 0 then, unless it is known anyway"."""
+    for n in range(5):
+        await connected.scim.create(f"u{n}", title="even" if n % 2 == 0 else "odd")
+    for fields in ({"filter": 'title eq "even"'}, {}, {"skip": 3}, {"sort_by": "userName", "skip": 1}):
+        counted = await connected.scim.call("ListUsers", pb.ListUsersRequest(page_size=2, **fields))
+        spared = await connected.scim.call(
+            "ListUsers", pb.ListUsersRequest(page_size=2, omit_total_size=True, **fields)
+        )
+        assert list(spared.users) == list(counted.users)
+        assert bool(spared.next_page_token) is bool(counted.next_page_token)
+        assert spared.total_size == (0 if "filter" in fields else 5)

@@ -7,7 +7,7 @@ from rollcall.mdm.v1 import mdm_service_pb2
 
 from chassis.outbox import table_of
 from chassis.paging import InvalidPageToken
-from mdm_service import devices, tables
+from mdm_service import devices, employees, tables
 from mdm_service.errors import (
     DeviceCommandNotFound,
     DeviceCommandReported,
@@ -297,3 +297,50 @@ async def test_commands_are_listed_newest_first_in_pages(tenant: Tenant) -> None
         if not token:
             break
     assert seen == ids[::-1]
+
+
+async def test_devices_are_found_by_the_beginning_of_their_serial_number(tenant: Tenant) -> None:
+    """mdm_service.proto: "What the serial number begins with; empty: all"; AIP-158."""
+    await tenant.rule()
+    await tenant.create("ada")
+    for serial, owner in (("C02", ""), ("C01", "ada@acme.test"), ("c03", ""), ("D01", ""), ("C0", "")):
+        await tenant.enroll(serial, owner=owner)
+
+    async def page(prefix: str, size: int = 0, token: str = "", owner: str = "") -> tuple[list[str], str]:
+        found, following = await devices.list_devices(
+            tenant.db, tenant.directory, tenant.workspace_id, owner, size, token, serial_prefix=prefix
+        )
+        return [device.serial for device in found], following
+
+    assert await page("C0") == (["C0", "C01", "C02"], "")
+    assert (await page("C0", owner="ada@acme.test"))[0] == ["C01"]
+    assert (await page("0"))[0] == []
+    first, token = await page("C0", 2)
+    assert (first, await page("C0", 2, token)) == (["C0", "C01"], (["C02"], ""))
+    with pytest.raises(InvalidPageToken):
+        await page("D", 2, token)
+    for wrong in ("C\u0000", "C" * 401):
+        with pytest.raises(InvalidValue) as caught:
+            await page(wrong)
+        assert caught.value.field == "serial_prefix"
+
+
+async def test_employees_are_found_by_the_beginning_of_their_address_and_by_their_user(tenant: Tenant) -> None:
+    """mdm_service.proto: "What the e-mail address begins with, in any case"; "the directory user that it follows"."""
+    await tenant.rule()
+    users = {name: await tenant.create(name) for name in ("ann", "anna", "bob")}
+
+    async def find(prefix: str) -> list[str]:
+        found, _ = await employees.list_employees(
+            tenant.db, tenant.directory, tenant.workspace_id, 0, "", email_prefix=prefix
+        )
+        return [employee.email for employee in found]
+
+    assert await find("ANN") == ["ann@acme.test", "anna@acme.test"]
+    assert await find("nn") == []
+    by_user = await employees.get_employee(tenant.db, tenant.directory, tenant.workspace_id, "", users["bob"].id)
+    assert by_user.email == "bob@acme.test"
+    with pytest.raises(EmployeeNotFound):
+        await employees.get_employee(tenant.db, tenant.directory, tenant.workspace_id, "", "nobody")
+    with pytest.raises(InvalidValue):
+        await employees.get_employee(tenant.db, tenant.directory, tenant.workspace_id, "", "")

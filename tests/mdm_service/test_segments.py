@@ -128,3 +128,16 @@ async def test_segments_are_listed_by_name_in_pages_with_what_is_in_them(tenant:
         (name, f"{name}@acme.test", [device.device_id]) for name in ("Alpha", "beta", "gamma")
     ]
     assert end == ""
+
+
+async def test_a_segment_is_read_on_its_own(tenant: Tenant, other_tenant: Tenant) -> None:
+    """mdm_service.proto: "Reads one segment (AIP-131)"; SECURITY: "bound to a connection or workspace id"."""
+    device = await tenant.enroll("LAPTOP")
+    segment_id = await create(tenant, "Office")
+    whole = await grant(tenant, segment_id, "eve@acme.test", VIEW)
+    whole = await add(tenant, segment_id, device.device_id)
+    read = segments.get_segment
+    assert await read(tenant.db, tenant.directory, tenant.workspace_id, segment_id) == whole
+    for workspace_id, wanted in ((other_tenant.workspace_id, segment_id), (tenant.workspace_id, "nobody")):
+        with pytest.raises(SegmentNotFound):
+            await read(tenant.db, tenant.directory, workspace_id, wanted)

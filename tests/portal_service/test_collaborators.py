@@ -414,3 +414,26 @@ async def test_events_of_other_portals_leave_no_trace(desk: Desk) -> None:
     )
     for name in ("connections", "rules", "users", "groups", "group_members", "effects"):
         assert await desk.rows(name) == [], name
+
+
+async def test_collaborators_are_found_by_the_beginning_of_their_address_and_by_their_user(desk: Desk) -> None:
+    """portal_service.proto: "What the e-mail address begins with, in any case"; "that the collaborator follows"."""
+    await desk.open(desk.dashboard, on_create=True)
+    await desk.take(desk.dashboard.created(desk.dashboard.user("ann")))
+    for name in ("anna", "Bob"):
+        await desk.add(f"{name}@example.com")
+
+    async def find(prefix: str) -> list[str]:
+        page, _ = await collaborators.list_collaborators(
+            desk.db, desk.workspaces, WORKSPACE, email_prefix=prefix, page_size=0, page_token=""
+        )
+        return [item.email for item in page]
+
+    assert await find("ANN") == ["ann@example.com", "anna@example.com"]
+    assert await find("b") == ["Bob@example.com"]
+    assert await find("ob") == []
+    followed = await collaborators.get_collaborator(desk.db, desk.workspaces, WORKSPACE, "", "ann")
+    assert followed.email == "ann@example.com"
+    for email, user_id in (("", "eve"), ("", ""), ("eve@example.com", "ann")):
+        with pytest.raises(CollaboratorNotFound):
+            await collaborators.get_collaborator(desk.db, desk.workspaces, WORKSPACE, email, user_id)

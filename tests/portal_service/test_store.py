@@ -6,6 +6,7 @@ import pytest
 from rollcall.directory.v1 import connection_service_pb2, events_pb2
 from rollcall.directory.v1.group_pb2 import Group
 
+from chassis.paging import InvalidPageToken
 from portal_service import employees, publications
 from portal_service.errors import (
     EmployeeNotFound,
@@ -219,3 +220,73 @@ async def test_a_deleted_connection_ends_access_through_its_groups(desk: Desk) -
     await desk.publish("Mail")
     await desk.take(desk.store.event(events_pb2.ConnectionDeleted))
     assert await desk.visible("ada@example.com") == ["Mail"]
+
+
+async def test_employees_are_found_by_the_beginning_of_their_address(desk: Desk) -> None:
+    """portal_service.proto: "What the e-mail address begins with, in any case; empty: all"."""
+    await hire(desk, "anna", "ann", "bob", "a")
+
+    async def find(prefix: str, size: int = 0, token: str = "") -> tuple[list[str], str]:
+        page, following = await employees.list_employees(
+            desk.db, desk.workspaces, WORKSPACE, email_prefix=prefix, page_size=size, page_token=token
+        )
+        return [item.user_id for item in page], following
+
+    assert await find("ANN") == (["ann", "anna"], "")
+    assert (await find("nn"))[0] == []
+    first, token = await find("a", 2)
+    rest, end = await find("a", 2, token)
+    assert (first + rest, end) == (["a", "ann", "anna"], "")
+    with pytest.raises(InvalidPageToken):
+        await find("b", 2, token)
+
+
+async def test_the_employee_of_a_user_is_found_by_the_user(desk: Desk) -> None:
+    """portal_service.proto: "The id of the directory user that the employee follows"."""
+    await hire(desk, "ada")
+    found = await employees.get_employee(desk.db, desk.workspaces, WORKSPACE, "", "ada")
+    assert found.email == "ada@example.com"
+    for email, user_id in (("", "eve"), ("", ""), ("", "a\0"), ("eve@example.com", "ada")):
+        with pytest.raises(EmployeeNotFound):
+            await employees.get_employee(desk.db, desk.workspaces, WORKSPACE, email, user_id)
+
+
+async def test_an_app_gets_another_audience(desk: Desk) -> None:
+    """portal_service.proto: "The whole audience from now on"; PRODUCT §5: "access ends with membership"."""
+    await hire(desk, "ada", "eve")
+    sales, staff = desk.store.group("g1", "Sales"), desk.store.group("g2", "Staff")
+    await desk.take(desk.store.group_created(sales), desk.store.group_created(staff))
+    await desk.take(desk.store.members(sales, added=["ada"]), desk.store.members(staff, added=["eve"]))
+    made = await desk.publish("Mail", "Sales")
+    assert (await desk.visible("ada@example.com"), await desk.visible("eve@example.com")) == (["Mail"], [])
+
+    async def give(*audience: str) -> list[str]:
+        changed = await publications.update_publication(
+            desk.db, desk.workspaces, desk.directory, WORKSPACE, made.publication_id, audience=audience
+        )
+        assert changed == await publications.get_publication(desk.db, desk.workspaces, WORKSPACE, made.publication_id)
+        return [group.display_name for group in changed.audience]
+
+    assert await give("g1", "staff") == ["Sales", "Staff"]
+    assert await desk.visible("eve@example.com") == ["Mail"]
+    assert await give("Staff") == ["Staff"]
+    assert (await desk.visible("ada@example.com"), await desk.visible("eve@example.com")) == ([], ["Mail"])
+    with pytest.raises(GroupNotFound):
+        await give("Staff", "Nobody")
+    with pytest.raises(GroupNotFound):
+        await give("g1")  # not of the audience any more, and no name
+    assert await desk.visible("eve@example.com") == ["Mail"]
+    assert await give() == []
+    assert await desk.visible("ada@example.com") == ["Mail"]
+
+
+@pytest.mark.parametrize("publication_id", ["", "nobody", "a\0"])
+async def test_an_app_that_is_not_offered_is_neither_read_nor_changed(desk: Desk, publication_id: str) -> None:
+    """portal_service/errors.proto: "No such publication in the workspace. NOT_FOUND"."""
+    await hire(desk)
+    with pytest.raises(PublicationNotFound):
+        await publications.get_publication(desk.db, desk.workspaces, WORKSPACE, publication_id)
+    with pytest.raises(PublicationNotFound):
+        await publications.update_publication(
+            desk.db, desk.workspaces, desk.directory, WORKSPACE, publication_id, audience=[]
+        )

@@ -118,7 +118,7 @@ class Effect(_message.Message):
     def __init__(self, effect_id: _Optional[str] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., request_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., connection_id: _Optional[str] = ..., user_id: _Optional[str] = ..., user_name: _Optional[str] = ..., rule: _Optional[str] = ..., rule_version: _Optional[int] = ..., target_kind: _Optional[_Union[TargetKind, str]] = ..., target_id: _Optional[str] = ..., target_name: _Optional[str] = ..., action: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., repair: _Optional[bool] = ...) -> None: ...
 
 class ListEffectsRequest(_message.Message):
-    __slots__ = ("workspace_id", "user", "outcome", "target", "after_effect_id", "page_size", "page_token", "request_id")
+    __slots__ = ("workspace_id", "user", "outcome", "target", "after_effect_id", "page_size", "page_token", "request_id", "before_effect_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +127,7 @@ class ListEffectsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     user: str
     outcome: Outcome
@@ -135,7 +136,8 @@ class ListEffectsRequest(_message.Message):
     page_size: int
     page_token: str
     request_id: str
-    def __init__(self, workspace_id: _Optional[str] = ..., user: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., target: _Optional[str] = ..., after_effect_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    before_effect_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., user: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., target: _Optional[str] = ..., after_effect_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., request_id: _Optional[str] = ..., before_effect_id: _Optional[str] = ...) -> None: ...
 
 class ListEffectsResponse(_message.Message):
     __slots__ = ("effects", "next_page_token")
@@ -184,12 +186,14 @@ class DeadLetter(_message.Message):
     def __init__(self, dead_letter_id: _Optional[str] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., connection_id: _Optional[str] = ..., resource_id: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[DeadLetterState, str]] = ..., error: _Optional[str] = ..., attempts: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListDeadLettersRequest(_message.Message):
-    __slots__ = ("page_size", "page_token")
+    __slots__ = ("page_size", "page_token", "connection_id")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    connection_id: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., connection_id: _Optional[str] = ...) -> None: ...
 
 class ListDeadLettersResponse(_message.Message):
     __slots__ = ("dead_letters", "next_page_token")

@@ -93,7 +93,7 @@ class GetUserResponse(_message.Message):
     def __init__(self, user: _Optional[_Union[_user_pb2.User, _Mapping]] = ...) -> None: ...
 
 class ListUsersRequest(_message.Message):
-    __slots__ = ("connection_id", "filter", "page_size", "page_token", "skip", "sort_by", "sort_order", "include_groups", "count_only")
+    __slots__ = ("connection_id", "filter", "page_size", "page_token", "skip", "sort_by", "sort_order", "include_groups", "count_only", "omit_total_size")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,7 @@ class ListUsersRequest(_message.Message):
     SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_GROUPS_FIELD_NUMBER: _ClassVar[int]
     COUNT_ONLY_FIELD_NUMBER: _ClassVar[int]
+    OMIT_TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     filter: str
     page_size: int
@@ -112,7 +113,8 @@ class ListUsersRequest(_message.Message):
     sort_order: SortOrder
     include_groups: bool
     count_only: bool
-    def __init__(self, connection_id: _Optional[str] = ..., filter: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., skip: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[_Union[SortOrder, str]] = ..., include_groups: _Optional[bool] = ..., count_only: _Optional[bool] = ...) -> None: ...
+    omit_total_size: bool
+    def __init__(self, connection_id: _Optional[str] = ..., filter: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., skip: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[_Union[SortOrder, str]] = ..., include_groups: _Optional[bool] = ..., count_only: _Optional[bool] = ..., omit_total_size: _Optional[bool] = ...) -> None: ...
 
 class ListUsersResponse(_message.Message):
     __slots__ = ("users", "next_page_token", "total_size")
@@ -123,6 +125,28 @@ class ListUsersResponse(_message.Message):
     next_page_token: str
     total_size: int
     def __init__(self, users: _Optional[_Iterable[_Union[_user_pb2.User, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
+
+class FindUsersRequest(_message.Message):
+    __slots__ = ("connection_id", "user_name_prefix", "active", "page_size", "page_token")
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_NAME_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    user_name_prefix: str
+    active: bool
+    page_size: int
+    page_token: str
+    def __init__(self, connection_id: _Optional[str] = ..., user_name_prefix: _Optional[str] = ..., active: _Optional[bool] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class FindUsersResponse(_message.Message):
+    __slots__ = ("users", "next_page_token")
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    users: _containers.RepeatedCompositeFieldContainer[_user_pb2.User]
+    next_page_token: str
+    def __init__(self, users: _Optional[_Iterable[_Union[_user_pb2.User, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateUserRequest(_message.Message):
     __slots__ = ("connection_id", "user", "update_mask", "etag", "include_groups")
@@ -223,7 +247,7 @@ class GetGroupResponse(_message.Message):
     def __init__(self, group: _Optional[_Union[_group_pb2.Group, _Mapping]] = ...) -> None: ...
 
 class ListGroupsRequest(_message.Message):
-    __slots__ = ("connection_id", "filter", "page_size", "page_token", "skip", "sort_by", "sort_order", "include_members", "count_only")
+    __slots__ = ("connection_id", "filter", "page_size", "page_token", "skip", "sort_by", "sort_order", "include_members", "count_only", "omit_total_size")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +257,7 @@ class ListGroupsRequest(_message.Message):
     SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_MEMBERS_FIELD_NUMBER: _ClassVar[int]
     COUNT_ONLY_FIELD_NUMBER: _ClassVar[int]
+    OMIT_TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     filter: str
     page_size: int
@@ -242,7 +267,8 @@ class ListGroupsRequest(_message.Message):
     sort_order: SortOrder
     include_members: bool
     count_only: bool
-    def __init__(self, connection_id: _Optional[str] = ..., filter: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., skip: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[_Union[SortOrder, str]] = ..., include_members: _Optional[bool] = ..., count_only: _Optional[bool] = ...) -> None: ...
+    omit_total_size: bool
+    def __init__(self, connection_id: _Optional[str] = ..., filter: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., skip: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[_Union[SortOrder, str]] = ..., include_members: _Optional[bool] = ..., count_only: _Optional[bool] = ..., omit_total_size: _Optional[bool] = ...) -> None: ...
 
 class ListGroupsResponse(_message.Message):
     __slots__ = ("groups", "next_page_token", "total_size")
@@ -311,18 +337,24 @@ class DeleteGroupResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ListGroupMembersRequest(_message.Message):
-    __slots__ = ("connection_id", "group_id")
+    __slots__ = ("connection_id", "group_id", "page_size", "page_token")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     group_id: str
-    def __init__(self, connection_id: _Optional[str] = ..., group_id: _Optional[str] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, connection_id: _Optional[str] = ..., group_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListGroupMembersResponse(_message.Message):
-    __slots__ = ("members",)
+    __slots__ = ("members", "next_page_token")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[_group_pb2.Member]
-    def __init__(self, members: _Optional[_Iterable[_Union[_group_pb2.Member, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, members: _Optional[_Iterable[_Union[_group_pb2.Member, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class BulkWriteRequest(_message.Message):
     __slots__ = ("connection_id", "operations", "fail_on_errors")

@@ -57,6 +57,11 @@ class DirectoryServiceStub:
                 request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListUsersRequest.SerializeToString,
                 response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListUsersResponse.FromString,
                 _registered_method=True)
+        self.FindUsers = channel.unary_unary(
+                '/rollcall.directory.v1.DirectoryService/FindUsers',
+                request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.FindUsersRequest.SerializeToString,
+                response_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.FindUsersResponse.FromString,
+                _registered_method=True)
         self.UpdateUser = channel.unary_unary(
                 '/rollcall.directory.v1.DirectoryService/UpdateUser',
                 request_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.UpdateUserRequest.SerializeToString,
@@ -181,6 +186,14 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindUsers(self, request, context):
+        """Lists users by userName, those whose userName begins with a text: for people who look for someone. The cost follows
+        the page, not the size of the connection (AIP-132, AIP-158). Needs an administrator's identity.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateUser(self, request, context):
         """Replaces a user's attributes, never creates (AIP-134, RFC 7644 §3.5.1).
         """
@@ -245,7 +258,8 @@ class DirectoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListGroupMembers(self, request, context):
-        """Streams a group's members in chunks of at most 500, in the order in which they joined.
+        """Streams a group's members in chunks of at most 500, in the order in which they joined; with a page size, one page
+        of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -329,6 +343,11 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.ListUsers,
                     request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListUsersRequest.FromString,
                     response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'FindUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindUsers,
+                    request_deserializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.FindUsersRequest.FromString,
+                    response_serializer=rollcall_dot_directory_dot_v1_dot_directory__service__pb2.FindUsersResponse.SerializeToString,
             ),
             'UpdateUser': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateUser,
@@ -510,6 +529,33 @@ class DirectoryService:
             '/rollcall.directory.v1.DirectoryService/ListUsers',
             rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListUsersRequest.SerializeToString,
             rollcall_dot_directory_dot_v1_dot_directory__service__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.directory.v1.DirectoryService/FindUsers',
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.FindUsersRequest.SerializeToString,
+            rollcall_dot_directory_dot_v1_dot_directory__service__pb2.FindUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

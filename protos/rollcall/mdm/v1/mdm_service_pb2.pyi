@@ -239,14 +239,16 @@ class UpdateRulesResponse(_message.Message):
     def __init__(self, rules: _Optional[_Union[Rules, _Mapping]] = ...) -> None: ...
 
 class ListEmployeesRequest(_message.Message):
-    __slots__ = ("workspace_id", "page_size", "page_token")
+    __slots__ = ("workspace_id", "page_size", "page_token", "email_prefix")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EMAIL_PREFIX_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     page_size: int
     page_token: str
-    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    email_prefix: str
+    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., email_prefix: _Optional[str] = ...) -> None: ...
 
 class ListEmployeesResponse(_message.Message):
     __slots__ = ("employees", "next_page_token")
@@ -257,12 +259,14 @@ class ListEmployeesResponse(_message.Message):
     def __init__(self, employees: _Optional[_Iterable[_Union[Employee, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetEmployeeRequest(_message.Message):
-    __slots__ = ("workspace_id", "email")
+    __slots__ = ("workspace_id", "email", "user_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     EMAIL_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     email: str
-    def __init__(self, workspace_id: _Optional[str] = ..., email: _Optional[str] = ...) -> None: ...
+    user_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., email: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class GetEmployeeResponse(_message.Message):
     __slots__ = ("employee",)
@@ -337,16 +341,18 @@ class EnrollDeviceResponse(_message.Message):
     def __init__(self, device: _Optional[_Union[Device, _Mapping]] = ...) -> None: ...
 
 class ListDevicesRequest(_message.Message):
-    __slots__ = ("workspace_id", "owner_email", "page_size", "page_token")
+    __slots__ = ("workspace_id", "owner_email", "page_size", "page_token", "serial_prefix")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_EMAIL_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_PREFIX_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     owner_email: str
     page_size: int
     page_token: str
-    def __init__(self, workspace_id: _Optional[str] = ..., owner_email: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    serial_prefix: str
+    def __init__(self, workspace_id: _Optional[str] = ..., owner_email: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., serial_prefix: _Optional[str] = ...) -> None: ...
 
 class ListDevicesResponse(_message.Message):
     __slots__ = ("devices", "next_page_token")
@@ -462,6 +468,20 @@ class ListSegmentsResponse(_message.Message):
     next_page_token: str
     def __init__(self, segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class GetSegmentRequest(_message.Message):
+    __slots__ = ("workspace_id", "segment_id")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    segment_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., segment_id: _Optional[str] = ...) -> None: ...
+
+class GetSegmentResponse(_message.Message):
+    __slots__ = ("segment",)
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    segment: Segment
+    def __init__(self, segment: _Optional[_Union[Segment, _Mapping]] = ...) -> None: ...
+
 class AddDeviceToSegmentRequest(_message.Message):
     __slots__ = ("workspace_id", "segment_id", "device_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -571,3 +591,23 @@ class ReportDeviceCommandResponse(_message.Message):
     DEVICE_COMMAND_FIELD_NUMBER: _ClassVar[int]
     device_command: DeviceCommand
     def __init__(self, device_command: _Optional[_Union[DeviceCommand, _Mapping]] = ...) -> None: ...
+
+class GetCountsRequest(_message.Message):
+    __slots__ = ("workspace_id", "connection_id")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    connection_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., connection_id: _Optional[str] = ...) -> None: ...
+
+class GetCountsResponse(_message.Message):
+    __slots__ = ("employees", "devices", "policies", "segments")
+    EMPLOYEES_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    employees: int
+    devices: int
+    policies: int
+    segments: int
+    def __init__(self, employees: _Optional[int] = ..., devices: _Optional[int] = ..., policies: _Optional[int] = ..., segments: _Optional[int] = ...) -> None: ...

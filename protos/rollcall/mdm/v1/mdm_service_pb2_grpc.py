@@ -116,6 +116,11 @@ class MdmServiceStub:
                 request_serializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ListSegmentsRequest.SerializeToString,
                 response_deserializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ListSegmentsResponse.FromString,
                 _registered_method=True)
+        self.GetSegment = channel.unary_unary(
+                '/rollcall.mdm.v1.MdmService/GetSegment',
+                request_serializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetSegmentRequest.SerializeToString,
+                response_deserializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetSegmentResponse.FromString,
+                _registered_method=True)
         self.AddDeviceToSegment = channel.unary_unary(
                 '/rollcall.mdm.v1.MdmService/AddDeviceToSegment',
                 request_serializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.AddDeviceToSegmentRequest.SerializeToString,
@@ -146,6 +151,11 @@ class MdmServiceStub:
                 request_serializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ReportDeviceCommandRequest.SerializeToString,
                 response_deserializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ReportDeviceCommandResponse.FromString,
                 _registered_method=True)
+        self.GetCounts = channel.unary_unary(
+                '/rollcall.mdm.v1.MdmService/GetCounts',
+                request_serializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetCountsRequest.SerializeToString,
+                response_deserializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetCountsResponse.FromString,
+                _registered_method=True)
 
 
 class MdmServiceServicer:
@@ -175,7 +185,7 @@ class MdmServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEmployee(self, request, context):
-        """Reads one employee by e-mail (AIP-131).
+        """Reads one employee by e-mail, or by the user that it follows (AIP-131).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,6 +275,13 @@ class MdmServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSegment(self, request, context):
+        """Reads one segment (AIP-131).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddDeviceToSegment(self, request, context):
         """Puts a device into a segment.
         """
@@ -302,6 +319,13 @@ class MdmServiceServicer:
 
     def ReportDeviceCommand(self, request, context):
         """Takes a device agent's report on a command; reporting the same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCounts(self, request, context):
+        """Counts what a workspace has, or what one of its connections provisions: what a deletion would reach.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -390,6 +414,11 @@ def add_MdmServiceServicer_to_server(servicer, server):
                     request_deserializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ListSegmentsRequest.FromString,
                     response_serializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ListSegmentsResponse.SerializeToString,
             ),
+            'GetSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSegment,
+                    request_deserializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetSegmentRequest.FromString,
+                    response_serializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetSegmentResponse.SerializeToString,
+            ),
             'AddDeviceToSegment': grpc.unary_unary_rpc_method_handler(
                     servicer.AddDeviceToSegment,
                     request_deserializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.AddDeviceToSegmentRequest.FromString,
@@ -419,6 +448,11 @@ def add_MdmServiceServicer_to_server(servicer, server):
                     servicer.ReportDeviceCommand,
                     request_deserializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ReportDeviceCommandRequest.FromString,
                     response_serializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ReportDeviceCommandResponse.SerializeToString,
+            ),
+            'GetCounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCounts,
+                    request_deserializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetCountsRequest.FromString,
+                    response_serializer=rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetCountsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -866,6 +900,33 @@ class MdmService:
             _registered_method=True)
 
     @staticmethod
+    def GetSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.mdm.v1.MdmService/GetSegment',
+            rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetSegmentRequest.SerializeToString,
+            rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetSegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AddDeviceToSegment(request,
             target,
             options=(),
@@ -1017,6 +1078,33 @@ class MdmService:
             '/rollcall.mdm.v1.MdmService/ReportDeviceCommand',
             rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ReportDeviceCommandRequest.SerializeToString,
             rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.ReportDeviceCommandResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.mdm.v1.MdmService/GetCounts',
+            rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetCountsRequest.SerializeToString,
+            rollcall_dot_mdm_dot_v1_dot_mdm__service__pb2.GetCountsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -232,14 +232,16 @@ class UnmapRoleResponse(_message.Message):
     def __init__(self, rules: _Optional[_Union[Rules, _Mapping]] = ...) -> None: ...
 
 class ListCollaboratorsRequest(_message.Message):
-    __slots__ = ("workspace_id", "page_size", "page_token")
+    __slots__ = ("workspace_id", "page_size", "page_token", "email_prefix")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EMAIL_PREFIX_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     page_size: int
     page_token: str
-    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    email_prefix: str
+    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., email_prefix: _Optional[str] = ...) -> None: ...
 
 class ListCollaboratorsResponse(_message.Message):
     __slots__ = ("collaborators", "next_page_token")
@@ -250,12 +252,14 @@ class ListCollaboratorsResponse(_message.Message):
     def __init__(self, collaborators: _Optional[_Iterable[_Union[Collaborator, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetCollaboratorRequest(_message.Message):
-    __slots__ = ("workspace_id", "email")
+    __slots__ = ("workspace_id", "email", "user_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     EMAIL_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     email: str
-    def __init__(self, workspace_id: _Optional[str] = ..., email: _Optional[str] = ...) -> None: ...
+    user_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., email: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class GetCollaboratorResponse(_message.Message):
     __slots__ = ("collaborator",)
@@ -310,14 +314,16 @@ class DeleteCollaboratorResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ListEmployeesRequest(_message.Message):
-    __slots__ = ("workspace_id", "page_size", "page_token")
+    __slots__ = ("workspace_id", "page_size", "page_token", "email_prefix")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EMAIL_PREFIX_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     page_size: int
     page_token: str
-    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    email_prefix: str
+    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., email_prefix: _Optional[str] = ...) -> None: ...
 
 class ListEmployeesResponse(_message.Message):
     __slots__ = ("employees", "next_page_token")
@@ -328,12 +334,14 @@ class ListEmployeesResponse(_message.Message):
     def __init__(self, employees: _Optional[_Iterable[_Union[Employee, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetEmployeeRequest(_message.Message):
-    __slots__ = ("workspace_id", "email")
+    __slots__ = ("workspace_id", "email", "user_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     EMAIL_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     email: str
-    def __init__(self, workspace_id: _Optional[str] = ..., email: _Optional[str] = ...) -> None: ...
+    user_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., email: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class GetEmployeeResponse(_message.Message):
     __slots__ = ("employee",)
@@ -374,6 +382,36 @@ class ListPublicationsResponse(_message.Message):
     publications: _containers.RepeatedCompositeFieldContainer[Publication]
     next_page_token: str
     def __init__(self, publications: _Optional[_Iterable[_Union[Publication, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetPublicationRequest(_message.Message):
+    __slots__ = ("workspace_id", "publication_id")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    PUBLICATION_ID_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    publication_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., publication_id: _Optional[str] = ...) -> None: ...
+
+class GetPublicationResponse(_message.Message):
+    __slots__ = ("publication",)
+    PUBLICATION_FIELD_NUMBER: _ClassVar[int]
+    publication: Publication
+    def __init__(self, publication: _Optional[_Union[Publication, _Mapping]] = ...) -> None: ...
+
+class UpdatePublicationRequest(_message.Message):
+    __slots__ = ("workspace_id", "publication_id", "audience")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    PUBLICATION_ID_FIELD_NUMBER: _ClassVar[int]
+    AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    publication_id: str
+    audience: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, workspace_id: _Optional[str] = ..., publication_id: _Optional[str] = ..., audience: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UpdatePublicationResponse(_message.Message):
+    __slots__ = ("publication",)
+    PUBLICATION_FIELD_NUMBER: _ClassVar[int]
+    publication: Publication
+    def __init__(self, publication: _Optional[_Union[Publication, _Mapping]] = ...) -> None: ...
 
 class DeletePublicationRequest(_message.Message):
     __slots__ = ("workspace_id", "publication_id")
@@ -416,3 +454,21 @@ class CheckPublicationAccessResponse(_message.Message):
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     allowed: bool
     def __init__(self, allowed: _Optional[bool] = ...) -> None: ...
+
+class GetCountsRequest(_message.Message):
+    __slots__ = ("workspace_id", "connection_id")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    connection_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., connection_id: _Optional[str] = ...) -> None: ...
+
+class GetCountsResponse(_message.Message):
+    __slots__ = ("collaborators", "employees", "publications")
+    COLLABORATORS_FIELD_NUMBER: _ClassVar[int]
+    EMPLOYEES_FIELD_NUMBER: _ClassVar[int]
+    PUBLICATIONS_FIELD_NUMBER: _ClassVar[int]
+    collaborators: int
+    employees: int
+    publications: int
+    def __init__(self, collaborators: _Optional[int] = ..., employees: _Optional[int] = ..., publications: _Optional[int] = ...) -> None: ...

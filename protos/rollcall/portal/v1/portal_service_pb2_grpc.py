@@ -101,6 +101,16 @@ class PortalServiceStub:
                 request_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.ListPublicationsRequest.SerializeToString,
                 response_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.ListPublicationsResponse.FromString,
                 _registered_method=True)
+        self.GetPublication = channel.unary_unary(
+                '/rollcall.portal.v1.PortalService/GetPublication',
+                request_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetPublicationRequest.SerializeToString,
+                response_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetPublicationResponse.FromString,
+                _registered_method=True)
+        self.UpdatePublication = channel.unary_unary(
+                '/rollcall.portal.v1.PortalService/UpdatePublication',
+                request_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.UpdatePublicationRequest.SerializeToString,
+                response_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.UpdatePublicationResponse.FromString,
+                _registered_method=True)
         self.DeletePublication = channel.unary_unary(
                 '/rollcall.portal.v1.PortalService/DeletePublication',
                 request_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.DeletePublicationRequest.SerializeToString,
@@ -115,6 +125,11 @@ class PortalServiceStub:
                 '/rollcall.portal.v1.PortalService/CheckPublicationAccess',
                 request_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.CheckPublicationAccessRequest.SerializeToString,
                 response_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.CheckPublicationAccessResponse.FromString,
+                _registered_method=True)
+        self.GetCounts = channel.unary_unary(
+                '/rollcall.portal.v1.PortalService/GetCounts',
+                request_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetCountsRequest.SerializeToString,
+                response_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetCountsResponse.FromString,
                 _registered_method=True)
 
 
@@ -159,7 +174,7 @@ class PortalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCollaborator(self, request, context):
-        """Reads one collaborator by e-mail (AIP-131).
+        """Reads one collaborator by e-mail, or by the user that it follows (AIP-131).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,7 +209,7 @@ class PortalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEmployee(self, request, context):
-        """Reads one employee by e-mail (AIP-131).
+        """Reads one employee by e-mail, or by the user that it follows (AIP-131).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,6 +224,20 @@ class PortalServiceServicer:
 
     def ListPublications(self, request, context):
         """Lists a workspace's publications by name (AIP-132).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPublication(self, request, context):
+        """Reads one publication (AIP-131).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePublication(self, request, context):
+        """Changes who sees an app (AIP-134).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,6 +259,13 @@ class PortalServiceServicer:
 
     def CheckPublicationAccess(self, request, context):
         """Says whether an employee may see one publication.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCounts(self, request, context):
+        """Counts what a workspace has, or what one of its connections provisions: what a deletion would reach.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -303,6 +339,16 @@ def add_PortalServiceServicer_to_server(servicer, server):
                     request_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.ListPublicationsRequest.FromString,
                     response_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.ListPublicationsResponse.SerializeToString,
             ),
+            'GetPublication': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPublication,
+                    request_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetPublicationRequest.FromString,
+                    response_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetPublicationResponse.SerializeToString,
+            ),
+            'UpdatePublication': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePublication,
+                    request_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.UpdatePublicationRequest.FromString,
+                    response_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.UpdatePublicationResponse.SerializeToString,
+            ),
             'DeletePublication': grpc.unary_unary_rpc_method_handler(
                     servicer.DeletePublication,
                     request_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.DeletePublicationRequest.FromString,
@@ -317,6 +363,11 @@ def add_PortalServiceServicer_to_server(servicer, server):
                     servicer.CheckPublicationAccess,
                     request_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.CheckPublicationAccessRequest.FromString,
                     response_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.CheckPublicationAccessResponse.SerializeToString,
+            ),
+            'GetCounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCounts,
+                    request_deserializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetCountsRequest.FromString,
+                    response_serializer=rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetCountsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -683,6 +734,60 @@ class PortalService:
             _registered_method=True)
 
     @staticmethod
+    def GetPublication(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.portal.v1.PortalService/GetPublication',
+            rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetPublicationRequest.SerializeToString,
+            rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetPublicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePublication(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.portal.v1.PortalService/UpdatePublication',
+            rollcall_dot_portal_dot_v1_dot_portal__service__pb2.UpdatePublicationRequest.SerializeToString,
+            rollcall_dot_portal_dot_v1_dot_portal__service__pb2.UpdatePublicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeletePublication(request,
             target,
             options=(),
@@ -753,6 +858,33 @@ class PortalService:
             '/rollcall.portal.v1.PortalService/CheckPublicationAccess',
             rollcall_dot_portal_dot_v1_dot_portal__service__pb2.CheckPublicationAccessRequest.SerializeToString,
             rollcall_dot_portal_dot_v1_dot_portal__service__pb2.CheckPublicationAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rollcall.portal.v1.PortalService/GetCounts',
+            rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetCountsRequest.SerializeToString,
+            rollcall_dot_portal_dot_v1_dot_portal__service__pb2.GetCountsResponse.FromString,
             options,
             channel_credentials,
             insecure,
