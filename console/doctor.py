@@ -272,7 +272,10 @@ def _expiring(token: connections.Token, others: Sequence[connections.Token], lef
         one
         for one in others
         if one.expire_time.ToNanoseconds() > token.expire_time.ToNanoseconds()
-        and one.last_used_time.ToNanoseconds() > token.last_used_time.ToNanoseconds()
+        and (
+            not token.HasField("last_used_time")
+            or one.last_used_time.ToNanoseconds() > token.last_used_time.ToNanoseconds()
+        )
     ]
     title = f"Token {short(token.token_id)} expires in {_days(left)}"
     if replaced:
@@ -280,8 +283,8 @@ def _expiring(token: connections.Token, others: Sequence[connections.Token], lef
             "TOKEN_EXPIRES",
             Severity.NOTICE,
             title,
-            f"Token {short(replaced[0].token_id)} was used after it and lives longer: nothing will stop.",
-            (f"Revoke token {short(token.token_id)} now that it is not used any more.",),
+            f"It is not the one in use, and token {short(replaced[0].token_id)} lives longer: nothing will stop.",
+            (f"Revoke token {short(token.token_id)}, or leave it to its end.",),
             "tokens",
             "Tokens",
         )

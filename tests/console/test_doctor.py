@@ -263,6 +263,8 @@ def test_a_token_that_another_has_taken_over_from_is_only_worth_a_notice() -> No
     """Up to two live ones per connection so that rotation has no gap (PRODUCT §1)."""
     rotated = facts(tokens=[token(NEW, used=HOUR), token(OLD, left=DAY, used=2 * DAY)])
     assert found("TOKEN_EXPIRES", rotated).severity is Severity.NOTICE
+    untouched = facts(tokens=[token(NEW, used=None), token(OLD, left=DAY, used=None)])
+    assert found("TOKEN_EXPIRES", untouched).severity is Severity.NOTICE
     waiting = facts(tokens=[token(NEW, used=None), token(OLD, left=DAY, used=HOUR)])
     assert found("TOKEN_EXPIRES", waiting).severity is Severity.CRITICAL
 
