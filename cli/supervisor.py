@@ -120,6 +120,7 @@ class Supervisor:
         self._log = log
         self._changed = changed
         self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._begun: dict[str, asyncio.Event] = {}
         self._stopping = asyncio.Event()
         self.settled = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -134,11 +135,16 @@ class Supervisor:
         """Start every program at once."""
         self._tasks = [asyncio.create_task(self._keep(program)) for program in self._programs]
 
-    def add(self, program: Program) -> None:
-        """Start one more program, which is kept running and stopped like the others; nothing once `stop` has begun."""
+    async def add(self, program: Program) -> None:
+        """Start one more program, kept running and stopped like the others, and return when it has a process.
+
+        Nothing once `stop` has begun.
+        """
         if not self._stopping.is_set():
             self._programs.append(program)
+            begun = self._begun[program.name] = asyncio.Event()
             self._tasks.append(asyncio.create_task(self._keep(program)))
+            await begun.wait()
 
     async def stop(self) -> None:
         """End the programs rank by rank: SIGTERM, then SIGKILL for what is still there after its `stop_seconds`."""
@@ -216,6 +222,8 @@ class Supervisor:
             _signal_group(process.pid, signal.SIGKILL)
         self._running[program.name] = process
         self._changed()
+        if program.name in self._begun:
+            self._begun[program.name].set()
         copying = asyncio.create_task(self._copy(program, readable))
         code = await process.wait()
         # What it left behind would hold its port and its pipe.

@@ -438,7 +438,7 @@ class _Stack:
     async def _become_ready(self) -> None:
         await self._all_serving()
         # Not before: it would take from the others the time in which they become ready.
-        self._supervisor.add(self._console())
+        await self._supervisor.add(self._console())
         demo = None
         if self._demo:
             demo = await asyncio.to_thread(self._set_up_demo)
