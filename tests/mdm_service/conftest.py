@@ -33,7 +33,7 @@ def mdm_url(request: pytest.FixtureRequest, mdm_urls: Callable[[str], str]) -> s
     return mdm_urls(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def db(mdm_url: str) -> AsyncIterator[Database]:
     """The service's database, open."""
     database = Database(mdm_url, name="mdm")
@@ -42,9 +42,9 @@ async def db(mdm_url: str) -> AsyncIterator[Database]:
     await database.stop()
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[DirectoryOfTests]:
-    """A directory that answers over gRPC with what a test put into it."""
+@pytest.fixture(scope="module")
+async def answering() -> AsyncIterator[DirectoryOfTests]:
+    """A directory that answers over gRPC, for the tests of a file."""
     directory = DirectoryOfTests()
 
     def register(server: grpc.aio.Server) -> None:
@@ -59,11 +59,24 @@ async def world() -> AsyncIterator[DirectoryOfTests]:
 
 
 @pytest.fixture
-async def directory(world: DirectoryOfTests) -> AsyncIterator[Directory]:
-    """The service's client of that directory."""
-    channel = grpc_client.channel(world.target)
-    yield Directory(channel)
+async def world(answering: DirectoryOfTests) -> DirectoryOfTests:
+    """A directory that answers over gRPC with what a test put into it."""
+    answering.forget()
+    return answering
+
+
+@pytest.fixture(scope="module")
+async def channel(answering: DirectoryOfTests) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to that directory."""
+    channel = grpc_client.channel(answering.target)
+    yield channel
     await channel.close()
+
+
+@pytest.fixture
+async def directory(channel: grpc.aio.Channel) -> Directory:
+    """The service's client of that directory."""
+    return Directory(channel)
 
 
 @pytest.fixture

@@ -34,6 +34,10 @@ class DirectoryOfTests(
 
     def __init__(self) -> None:
         self.target = ""
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing."""
         self.workspaces: dict[str, connection_service_pb2.Workspace] = {}
         self.connections: dict[str, connection_service_pb2.Connection] = {}
         self.snapshots: dict[str, list[directory_service_pb2.StreamSnapshotResponse]] = {}

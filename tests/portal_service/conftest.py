@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
@@ -9,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from rollcall.directory.v1 import connection_service_pb2_grpc, directory_service_pb2_grpc
 
-from chassis.database import Database
+from chassis.database import Database, Transaction
 from portal_service.directory import Directory
 from portal_service.tables import MIGRATIONS, PortalTable
 from tests.conftest import Schemas
@@ -44,39 +45,70 @@ def empty(url: str) -> None:
     engine.dispose()
 
 
-@pytest.fixture
-async def db(schema_url: str) -> AsyncIterator[Database]:
-    """An open database with the service's schema."""
-    database = Database(schema_url, name="portal", readers=1)
-    await database.start()
-    try:
-        yield database
-    finally:
-        await database.stop()
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+async def open_database(request: pytest.FixtureRequest, schemas: Schemas) -> AsyncIterator[Database]:
+    """An open database with the service's schema, on SQLite and on PostgreSQL, for the tests of a file."""
+    with schemas.database(request.param, MIGRATIONS) as url:
+        database = Database(url, name="portal", readers=1)
+        await database.start()
+        try:
+            yield database
+        finally:
+            await database.stop()
 
 
 @pytest.fixture
-async def recorded() -> RecordedDirectory:
-    """What the directory knows; empty at first."""
-    return RecordedDirectory()
+async def db(open_database: Database) -> AsyncIterator[Database]:
+    """The open database; the test leaves it empty."""
+    yield open_database
+
+    def unit(tx: Transaction) -> None:
+        for table in reversed(PortalTable.metadata.sorted_tables):
+            tx.execute(table.delete())
+
+    await open_database.write(unit)
 
 
-@pytest.fixture
-async def directory_target(recorded: RecordedDirectory) -> AsyncIterator[str]:
-    """The address at which the recorded directory answers."""
+@dataclasses.dataclass
+class Answering:
+    """A recorded directory that answers, where it does, and a channel to it."""
+
+    recorded: RecordedDirectory
+    target: str
+    channel: grpc.aio.Channel
+
+
+@pytest.fixture(scope="module")
+async def answering() -> AsyncIterator[Answering]:
+    """A recorded directory that answers, for the tests of a file."""
+    recorded = RecordedDirectory()
     server = grpc.aio.server()
     connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server(recorded, server)
     directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server(recorded, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    target = f"127.0.0.1:{port}"
     try:
-        yield f"127.0.0.1:{port}"
+        async with grpc.aio.insecure_channel(target) as channel:
+            yield Answering(recorded, target, channel)
     finally:
         await server.stop(None)
 
 
 @pytest.fixture
-async def desk(db: Database, directory_target: str) -> AsyncIterator[Desk]:
-    """The portal service over a fresh database."""
-    async with grpc.aio.insecure_channel(directory_target) as channel:
-        yield Desk(db, Directory(channel))
+async def recorded(answering: Answering) -> RecordedDirectory:
+    """What the directory knows; empty at first."""
+    answering.recorded.forget()
+    return answering.recorded
+
+
+@pytest.fixture
+async def directory_target(answering: Answering, recorded: RecordedDirectory) -> str:
+    """The address at which the recorded directory answers."""
+    return answering.target
+
+
+@pytest.fixture
+async def desk(db: Database, answering: Answering, recorded: RecordedDirectory) -> Desk:
+    """The portal service over an empty database."""
+    return Desk(db, Directory(answering.channel))

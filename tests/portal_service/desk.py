@@ -284,6 +284,10 @@ class RecordedDirectory(
     """A directory that knows what a test put into it, behind a real gRPC port."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing."""
         self.workspaces: dict[str, str] = {}
         self.connections: dict[str, connection_service_pb2.Connection] = {}
         self.groups: list[Group] = []

@@ -45,13 +45,19 @@ class Organisation:
         }
 
 
+@pytest.fixture(scope="module")
+def organisation_of_all(session_stack: Stack) -> Organisation:
+    """One organisation for all requests: none of them changes it."""
+    session_stack.ensure_running()
+    return Organisation(session_stack)
+
+
 @pytest.fixture
-def organisation(stack: Stack) -> Iterator[Organisation]:
+def organisation(stack: Stack, organisation_of_all: Organisation) -> Iterator[Organisation]:
     """An organisation that must be as it was when the test is over."""
-    organisation = Organisation(stack)
-    before = organisation.state()
-    yield organisation
-    assert organisation.state() == before
+    before = organisation_of_all.state()
+    yield organisation_of_all
+    assert organisation_of_all.state() == before
 
 
 def patch(*operations: Any) -> dict[str, Any]:
@@ -332,13 +338,19 @@ class Fleet:
         return getattr(stub, method)(request)
 
 
+@pytest.fixture(scope="module")
+def fleet_of_all(session_stack: Stack) -> Fleet:
+    """One fleet for all requests: none of them changes it."""
+    session_stack.ensure_running()
+    return Fleet(session_stack)
+
+
 @pytest.fixture
-def fleet(stack: Stack) -> Iterator[Fleet]:
+def fleet(stack: Stack, fleet_of_all: Fleet) -> Iterator[Fleet]:
     """A fleet that must be as it was when the test is over."""
-    fleet = Fleet(stack)
-    before = fleet.state()
-    yield fleet
-    assert fleet.state() == before
+    before = fleet_of_all.state()
+    yield fleet_of_all
+    assert fleet_of_all.state() == before
 
 
 # service, method, request made of the fleet, code, reason, field, and what the message must mention
