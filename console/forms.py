@@ -67,7 +67,7 @@ class Form:
         """
         named = problem.field
         at = fields.get(named, "") if isinstance(fields, Mapping) else (named if named in fields else "")
-        self.fail(at, problem.message)
+        self.fail(at, problem.at_field if at else problem.message)
 
 
 async def form(req: Request) -> Form:

@@ -38,6 +38,12 @@ class Problem:
     retry_seconds: int = 0
     """After how long it is worth another try; 0: it is not, or nobody knows."""
 
+    @property
+    def at_field(self) -> str:
+        """The message without the name of the field, beside which it is shown."""
+        rule = self.message.removeprefix(f"{self.field}: ") if self.field else self.message
+        return _sentence(rule)
+
 
 def problem_of(error: grpc.RpcError) -> Problem:
     """Say what a failed call means."""

@@ -15,7 +15,7 @@ from chassis.errors import from_rpc_error
 from console.forms import Form, form
 from console.mapping_draft import Draft, Entry, Source, fingerprint, form_field
 from console.pages.login_providers import BASE
-from console.problems import at_form
+from console.problems import Problem, at_form
 from console.rendering import flash, page, redirect
 from console.request import Request, Response
 from console.scope import Scope, find_scope
@@ -92,8 +92,7 @@ class Mapping:
         try:
             saved = await self._services.connections.UpdateAttributeMapping(request)
         except grpc.aio.AioRpcError as error:
-            problem = at_form(error)
-            given.fail(form_field(problem.field), problem.message)
+            _refuse(given, at_form(error))
             return False
         waiting = saved.pending_users
         again = f" It is applied to {waiting:,} {'user' if waiting == 1 else 'users'} now." if waiting else ""
@@ -113,8 +112,7 @@ class Mapping:
             if failure.reason == "USER_NOT_FOUND":
                 given.fail("user", "This connection has no user with that userName or id.")
                 return None
-            problem = at_form(error)
-            given.fail(form_field(problem.field), problem.message)
+            _refuse(given, at_form(error))
             return None
         # Without entries the directory resolves what stands; an empty draft maps nothing.
         then = then if draft.entries else {}
@@ -160,6 +158,11 @@ class Mapping:
             preview=preview,
             form=given,
         )
+
+
+def _refuse(given: Form, problem: Problem) -> None:
+    at = form_field(problem.field)
+    given.fail(at, problem.at_field if at else problem.message)
 
 
 def _named(namespace: str) -> str:
