@@ -21,7 +21,7 @@ from typing import Any
 NAMESPACE = "rollcall"
 NATS_USERS = ("directory-relay", "portal", "mdm", "provisioner", "agents")
 DATABASES = ("directory", "portal", "mdm")
-PROCESSES = ("directory", "portal", "mdm", "gateway", "admin")
+PROCESSES = ("directory", "portal", "mdm", "gateway", "console", "admin")
 DATABASE_HOST = "database-rw.rollcall.svc"
 VERIFIED = "?sslmode=verify-full&sslrootcert=/etc/rollcall/database/ca.crt"
 DAYS = 365

@@ -54,6 +54,7 @@ async def test_each_process_is_who_its_certificate_says(tmp_path: Path, monkeypa
     denied, nobody = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
     assert answers == {
         "admin-tls": None,
+        "console-tls": None,
         "portal-tls": None,
         "mdm-tls": None,
         "gateway-tls": denied,

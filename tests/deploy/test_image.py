@@ -12,10 +12,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, rendered
@@ -195,7 +197,7 @@ def test_each_command_of_the_manifests_starts_from_the_image(image: Built) -> No
             assert command == ("sleep", "infinity")
             assert image.run(["sleep", "0"]).returncode == 0
         started.add(command[0] if command[0] != "python" else command[2])
-    modules = {"gateway", "directory_service", "portal_service", "mdm_service", "chassis.provision"}
+    modules = {"gateway", "console", "directory_service", "portal_service", "mdm_service", "chassis.provision"}
     assert started == modules | {"nats-server", "sleep"}
 
 
@@ -208,6 +210,40 @@ def test_the_command_line_runs_from_the_image(image: Built) -> None:
     refused = image.run(["rollcall", "workspace", "list"])
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: ")
+
+
+@pytest.mark.timeout(300)
+def test_every_process_serves_from_the_image(image: Built, tmp_path: Path) -> None:
+    """Specification: "starts each command from it": what the image leaves out of the libraries, no process misses."""
+    command = ["rollcall", "up", "--data-dir", str(tmp_path / "data"), "--port", "0"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=image.working_directory, env=image.environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    watchdog = threading.Timer(90, process.kill)
+    watchdog.start()
+    try:
+        assert process.stdout is not None
+        urls: dict[str, str] = {}
+        for line in process.stdout:
+            name, _, rest = line.strip().partition(" ")
+            urls[name] = rest
+            if name == "nobody":
+                break
+        assert urls.keys() == {"ready", "console", "nobody"}, (tmp_path / "log").read_text()
+        assert httpx.get(f"{urls['ready']}/readyz").status_code == 200
+        shown = httpx.get(urls["nobody"].rpartition(" ")[2])
+        assert shown.status_code == 200
+        assert "Create your account" in shown.text
+        style = re.search(r'rel="stylesheet" href="([^"]+)"', shown.text)
+        assert style is not None
+        assert httpx.get(f"{urls['console']}{style[1]}").status_code == 200
+    finally:
+        watchdog.cancel()
+        process.terminate()
+        process.wait(60)
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 @pytest.mark.timeout(300)

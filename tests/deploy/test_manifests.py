@@ -15,6 +15,7 @@ import pytest
 from chassis.nats_permissions import USERS
 from chassis.provision import ProvisionSettings
 from chassis.settings import ProcessSettings
+from console.settings import ConsoleSettings
 from directory_service import settings as directory
 from gateway.settings import GatewaySettings
 from mdm_service import settings as mdm
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.parametrize("overlay", OVERLAYS)
 
 SETTINGS: dict[tuple[str, ...], type[ProcessSettings]] = {
     ("gateway",): GatewaySettings,
+    ("console",): ConsoleSettings,
     ("directory_service", "serve"): directory.DirectorySettings,
     ("directory_service", "relay"): directory.RelaySettings,
     ("directory_service", "migrate"): directory.DatabaseSettings,
@@ -50,6 +52,7 @@ SETTINGS: dict[tuple[str, ...], type[ProcessSettings]] = {
 
 CLI_SETTINGS = {
     "ROLLCALL_DATA_DIR", "ROLLCALL_DIRECTORY_TARGET", "ROLLCALL_PORTAL_TARGET", "ROLLCALL_MDM_TARGET",
+    "ROLLCALL_CONSOLE_URL",
     "ROLLCALL_TLS_CERTIFICATE_FILE", "ROLLCALL_TLS_KEY_FILE", "ROLLCALL_TLS_CA_FILE",
 }  # fmt: skip
 QUANTITY = re.compile(r"^[0-9]+(\.[0-9]+)?(m|k|Ki|Mi|Gi|Ti|M|G|T)?$")
@@ -141,7 +144,7 @@ def test_a_name_that_spreads_calls_is_a_headless_service(overlay: str) -> None:
         for name, source in manifests.environment(container).items()
         if name.endswith("_DIRECTORY_TARGET")
     ]
-    assert len(targets) == 3
+    assert len(targets) == 4
     assert set(targets) == {"dns:///directory.rollcall.svc:9000"}
     assert manifests.named("Service", "directory")["spec"]["clusterIP"] == "None"
     options = dict(importlib.import_module("chassis.grpc_server").OPTIONS)
@@ -305,6 +308,7 @@ def test_flows_over_the_edge_of_the_namespace_are_the_known_ones(overlay: str) -
     if overlay == "production":
         known |= {
             ("gateway-edge", "ingress", "ingress-nginx", (8080,)),
+            ("console-edge", "ingress", "ingress-nginx", (8080,)),
             ("acme-solver", "ingress", "ingress-nginx", (8089,)),
             ("database", "ingress", "cnpg-system", (5432, 8000)),
             ("database", "egress", "0.0.0.0/0", (443, 6443)),
@@ -369,6 +373,7 @@ def test_liveness_depends_on_nothing_but_the_process(overlay: str) -> None:
     manifests = rendered(overlay)
     allowed: dict[str, Document] = {
         "gateway": {"httpGet": {"path": "/healthz", "port": "http"}},
+        "console": {"httpGet": {"path": "/healthz", "port": "http"}},
         "directory": {"grpc": {"port": 9001}},
         "portal": {"grpc": {"port": 9001}},
         "mdm": {"grpc": {"port": 9001}},
@@ -485,11 +490,11 @@ def test_certificates_name_what_callers_ask_for_and_who_calls(overlay: str) -> N
             reference = one["spec"]["issuerRef"]
             assert reference["name"] in issuers or reference["kind"] == "ClusterIssuer"
             assert one["metadata"]["name"] == one["spec"]["secretName"]
-        for name in ("directory", "portal", "mdm", "gateway", "admin"):
+        for name in ("directory", "portal", "mdm", "gateway", "console", "admin"):
             assert certificates[f"{name}-tls"] == {f"{name}.rollcall.svc"}
         assert "*.nats.rollcall.svc" in certificates["nats-tls"]
-    identities = {"gateway", "portal", "mdm", "admin"}
-    expected = {"directory": identities, "portal": {"admin"}, "mdm": {"admin"}}
+    identities = {"gateway", "console", "portal", "mdm", "admin"}
+    expected = {"directory": identities, "portal": {"console", "admin"}, "mdm": {"console", "admin"}}
     for workload, container, settings in processes(manifests):
         if workload.name in expected:
             prefix = settings.model_config["env_prefix"]

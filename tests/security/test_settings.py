@@ -10,6 +10,7 @@ import pytest
 
 from chassis.provision import ProvisionSettings
 from chassis.settings import ProcessSettings
+from console.settings import ConsoleSettings
 from directory_service.settings import DatabaseSettings, DirectorySettings, RelaySettings
 from gateway.settings import GatewaySettings
 from mdm_service.settings import MdmSettings
@@ -20,6 +21,11 @@ PRODUCTION: dict[type[ProcessSettings], dict[str, str]] = {
         "ADDRESS": "0.0.0.0:8080",
         "DIRECTORY_TARGET": "dns:///directory:8443",
         "PUBLIC_URL": "https://scim.example.com",
+    },
+    ConsoleSettings: {
+        "ADDRESS": "0.0.0.0:8080",
+        **{f"{name}_TARGET": f"dns:///{name.lower()}:8443" for name in ("DIRECTORY", "PORTAL", "MDM")},
+        "PUBLIC_URL": "https://console.example.com",
     },
     DirectorySettings: {
         "DATABASE_URL": "postgresql+psycopg://directory/directory",
@@ -44,6 +50,7 @@ NATS = {"NATS_URL", "NATS_NKEY_SEED_FILE"}
 SERVED = {*TLS, "TLS_IDENTITIES"}
 NEEDED: dict[type[ProcessSettings], set[str]] = {
     GatewaySettings: TLS | {"PUBLIC_URL"},
+    ConsoleSettings: TLS | {"PUBLIC_URL"},
     DirectorySettings: SERVED | NATS | {"PUBLIC_URL"},
     RelaySettings: NATS,
     PortalSettings: SERVED | NATS,
@@ -117,6 +124,9 @@ def test_a_production_process_refuses_to_start_without_a_secret(environment: Env
         (GatewaySettings, "PUBLIC_URL", "http://scim.example.com"),
         (GatewaySettings, "REQUESTS_PER_SECOND", "0"),
         (GatewaySettings, "FAILED_AUTHENTICATIONS_PER_MINUTE", "0"),
+        (ConsoleSettings, "PUBLIC_URL", "http://console.example.com"),
+        (ConsoleSettings, "PUBLIC_URL", "https://console.example.com/below"),
+        (ConsoleSettings, "TLS_CERTIFICATE_FILE", "/nonexistent/crt.pem"),
         (DirectorySettings, "PUBLIC_URL", "http://scim.example.com"),
         (PortalSettings, "NATS_URL", "tls://nats-0:4222,nats://nats-1:4222"),
         (MdmSettings, "TLS_KEY_FILE", "/nonexistent/key.pem"),
