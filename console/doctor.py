@@ -27,7 +27,9 @@ UNUSED = timedelta(days=30)
 NEVER_USED = timedelta(days=7)
 """How long a token may go without its first use."""
 QUIET = timedelta(days=7)
-"""How long a connection may go without a request."""
+"""After how long without a request that is worth knowing: an identity provider sends nothing while nothing changes."""
+QUIET_WARNED = timedelta(days=30)
+"""How long a connection may go without a request: people come and go in most months."""
 SETTING_UP = timedelta(days=1)
 """How long nobody wonders about a connection without a first request."""
 ARRIVING = timedelta(hours=1)
@@ -218,7 +220,7 @@ def _quiet(facts: Facts) -> Iterator[Finding]:
     if silence > QUIET:
         yield Finding(
             "QUIET",
-            Severity.WARNING,
+            Severity.WARNING if silence > QUIET_WARNED else Severity.NOTICE,
             f"No request for {_days(silence)}",
             "Nothing may have changed in the identity provider. If something did, it has not arrived: people who left "
             "still have their access.",
@@ -308,7 +310,7 @@ def _expiring(token: connections.Token, others: Sequence[connections.Token], lef
 def _failures(facts: Facts) -> Iterator[Finding]:
     own = provider(facts.connection)
     for failure in facts.log.failures[:FAILURES_TOLD]:
-        yield _failing(failure, own)
+        yield _failing(failure, own, last_request(facts.connection))
     rest = facts.log.failures[FAILURES_TOLD:]
     if rest:
         yield Finding(
@@ -322,10 +324,13 @@ def _failures(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _failing(failure: FailureSummary, own: str) -> Finding:
+def _failing(failure: FailureSummary, own: str, answered: Timestamp | None) -> Finding:
     kind = f"{failure.status} {failure.scim_type}".strip()
     asked = f"{failure.method} {failure.route or 'of a path that does not exist'}"
-    refused_all = failure.status in (401, 403) or failure.status >= 500
+    # Without a good token, or without a service, nothing works; unless a request was answered since. Who may only read
+    # is answered, and provisions nobody.
+    since = answered is not None and answered.ToNanoseconds() > failure.last_time.ToNanoseconds()
+    refused_all = failure.status == 403 or ((failure.status == 401 or failure.status >= 500) and not since)
     advice = advise(Failure(failure.status, failure.scim_type, failure.route, failure.detail))
     return Finding(
         "FAILING",

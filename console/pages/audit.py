@@ -64,6 +64,8 @@ class Audit:
         if slug and chosen is None:
             request = connections.GetWorkspaceRequest(workspace=slug)
             chosen = (await self._services.connections.GetWorkspace(request)).workspace
+        if chosen is not None:
+            by_slug.setdefault(chosen.slug, chosen)
         entries, following = await list_entries(self._services, chosen.workspace_id if chosen else "", before)
         narrowed = f"workspace={chosen.slug}&" if chosen else ""
         await page(
@@ -72,8 +74,8 @@ class Audit:
             "audit.html",
             entries=[(service, entry, _method(entry.method)) for service, entry in entries],
             people={one.administrator_id: one.name or one.email for one in people.administrators},
-            workspaces=[("", "All workspaces"), *((one.slug, one.name) for one in workspaces.workspaces)],
-            names={one.workspace_id: one for one in workspaces.workspaces},
+            workspaces=[("", "All workspaces"), *((one.slug, one.name) for one in by_slug.values())],
+            names={one.workspace_id: one for one in by_slug.values()},
             chosen=chosen.slug if chosen else "",
             next_href=f"/audit?{narrowed}before={following}" if following else None,
             previous_href=(f"/audit?{narrowed}".rstrip("?&")) if before else None,

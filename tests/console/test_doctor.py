@@ -84,6 +84,10 @@ def slow(seconds: float) -> ProvisioningLogSummary:
     return summary
 
 
+def failed(status: int, time: timedelta) -> ProvisioningLogSummary:
+    return log(failures=[FailureSummary(method="GET", route="/Users", status=status, count=1, last_time=ago(time))])
+
+
 OLD, NEW = "old0old0old0", "new0new0new0"
 
 CASES: list[tuple[str, Severity, dict[str, Any], dict[str, Any]]] = [
@@ -101,7 +105,7 @@ CASES: list[tuple[str, Severity, dict[str, Any], dict[str, Any]]] = [
     ),
     (
         "QUIET",
-        Severity.WARNING,
+        Severity.NOTICE,
         {"connection": connection(last=7 * DAY + SECOND)},
         {"connection": connection(last=7 * DAY)},
     ),
@@ -244,8 +248,13 @@ def test_the_worst_comes_first_and_gives_the_health_its_word() -> None:
             "NO_REQUEST_YET",
             Severity.NOTICE,
         ),
-        ({"log": log(failures=[FailureSummary(status=401, count=1)])}, "FAILING", Severity.CRITICAL),
-        ({"log": log(failures=[FailureSummary(status=500, count=1)])}, "FAILING", Severity.CRITICAL),
+        ({"log": failed(401, SECOND)}, "FAILING", Severity.CRITICAL),
+        ({"log": failed(503, SECOND)}, "FAILING", Severity.CRITICAL),
+        ({"log": failed(401, 2 * HOUR)}, "FAILING", Severity.WARNING),  # a request was answered since
+        ({"log": failed(503, 2 * HOUR)}, "FAILING", Severity.WARNING),
+        ({"log": failed(403, 2 * HOUR)}, "FAILING", Severity.CRITICAL),
+        ({"connection": connection(last=30 * DAY)}, "QUIET", Severity.NOTICE),
+        ({"connection": connection(last=30 * DAY + SECOND)}, "QUIET", Severity.WARNING),
         ({"log": log(failures=[FailureSummary(status=404, count=1)])}, "FAILING", Severity.WARNING),
     ],
 )
