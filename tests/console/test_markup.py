@@ -117,6 +117,21 @@ async def test_every_page_can_be_used_without_seeing_it(console: Console, worksp
             for page in ("", "/setup", "/tokens", "/rules", "/mapping", "/doctor", "/disable", "/delete")
         ]
     pages.append(workspace.at("dashboard", "/roles"))
+    pages += [
+        workspace.at("store", page) for page in ("/users", "/groups", "/parked", "/log", "/live", "/dead-letters")
+    ]
+    sections = (
+        "collaborators",
+        "employees/store",
+        "employees/mdm",
+        "publications",
+        "devices",
+        "policies",
+        "segments",
+        "effects",
+        "live",
+    )
+    pages += [f"{workspace.address}/{section}" for section in sections]
     wrong = {}
     for address in pages:
         page = await console.get(address)
