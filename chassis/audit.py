@@ -22,9 +22,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from rollcall.audit.v1 import audit_service_pb2 as pb
 from rollcall.audit.v1 import audit_service_pb2_grpc as pb_grpc
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from chassis.auth import PermissionDenied, wrap_handler
+from chassis.columns import Columns
 from chassis.database import Database, DatabaseUnavailable, Transaction, UtcDateTime
 from chassis.errors import DomainError
 from chassis.identifiers import time_ordered_id
@@ -52,7 +53,7 @@ _READING = ("Get", "List", "Check", "Preview", "Search", "Stream", "Verify")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
-class AuditColumns(SQLModel):
+class AuditColumns(Columns):
     """The columns of an audit table; `targets` is a JSON object of name and id."""
 
     audit_id: str = Field(primary_key=True, max_length=64)

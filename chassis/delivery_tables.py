@@ -2,7 +2,7 @@
 
 Two services may run in one process, so each keeps its tables in a registry of its own:
 
-    class PortalTable(SQLModel, registry=sqlalchemy.orm.registry()):
+    class PortalTable(Columns, registry=sqlalchemy.orm.registry()):
         metadata = sqlalchemy.MetaData()
 
     class Inbox(InboxColumns, PortalTable, table=True):
@@ -22,13 +22,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from chassis.columns import Columns
 from chassis.database import UtcDateTime
 from chassis.outbox import TableLike, table_of
 
 
-class InboxColumns(SQLModel):
+class InboxColumns(Columns):
     """An event that was taken: exactly one row for each, written in the transaction of what it changed.
 
     `disposition` is `APPLIED`, `COVERED` (a state at least as new was there already) or `REPAIRED` (its change came
@@ -45,7 +46,7 @@ class InboxColumns(SQLModel):
     applied_at: datetime.datetime = Field(sa_type=UtcDateTime)
 
 
-class AppliedVersionColumns(SQLModel):
+class AppliedVersionColumns(Columns):
     """The last applied version of an aggregate; `deleted` makes the row a tombstone: nothing applies after it."""
 
     aggregate_kind: str = Field(primary_key=True, max_length=32)
@@ -56,7 +57,7 @@ class AppliedVersionColumns(SQLModel):
     applied_at: datetime.datetime = Field(sa_type=UtcDateTime)
 
 
-class DeadLetterColumns(SQLModel):
+class DeadLetterColumns(Columns):
     """An event that could not be applied (`PARKED`), or waits behind one of the same aggregate (`QUEUED`)."""
 
     id: str = Field(primary_key=True, max_length=64)
@@ -79,7 +80,7 @@ class DeadLetterColumns(SQLModel):
     created_at: datetime.datetime = Field(sa_type=UtcDateTime)
 
 
-class PartitionLeaseColumns(SQLModel):
+class PartitionLeaseColumns(Columns):
     """Who works a partition (`partition/07`), or that a replica lives (`replica/<owner>`); expiry in epoch seconds."""
 
     slot: str = Field(primary_key=True, max_length=96)
@@ -87,7 +88,7 @@ class PartitionLeaseColumns(SQLModel):
     expires_at: float = Field(sa_type=sa.Double)
 
 
-class EffectColumns(SQLModel):
+class EffectColumns(Columns):
     """One consequence of one event; see `rollcall.delivery.v1.Effect`. `before` and `after` are JSON texts or empty."""
 
     effect_id: str = Field(primary_key=True, max_length=64)

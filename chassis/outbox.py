@@ -25,6 +25,7 @@ from google.protobuf.message import Message
 from sqlalchemy import event
 from sqlmodel import Field, SQLModel
 
+from chassis.columns import Columns
 from chassis.database import Database, Transaction, UtcDateTime
 from chassis.identifiers import time_ordered_id
 from chassis.prepared import insert_into
@@ -40,7 +41,7 @@ _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TableLike = sa.Table | type[SQLModel]
 
 
-class OutboxColumns(SQLModel):
+class OutboxColumns(Columns):
     """The columns of an outbox table; `sent_at` and `stream_sequence` are NULL until the relay has the broker's ack."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_BIG)

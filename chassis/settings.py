@@ -34,7 +34,12 @@ class ProcessSettings(BaseSettings):
     """What every process reads. A subclass sets `model_config = SettingsConfigDict(env_prefix="DIRECTORY_")`."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        # Of all these classes a process builds the one that it reads.
+        defer_build=True,
     )
 
     environment: Literal["development", "production"] = "development"

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import sqlalchemy as sa
+if TYPE_CHECKING:
+    # Who calls a service is bound to a tenant in the gateway too, which has no database.
+    import sqlalchemy as sa
 
 T = TypeVar("T")
 
@@ -58,9 +60,11 @@ def protect_tables(connection: sa.Connection, conditions: Mapping[str, str] | No
     """
     if connection.dialect.name != "postgresql":
         return
+    from sqlalchemy import inspect
+
     given = conditions or {}
-    for table in sorted(sa.inspect(connection).get_table_names()):
-        columns = {column["name"] for column in sa.inspect(connection).get_columns(table)}
+    for table in sorted(inspect(connection).get_table_names()):
+        columns = {column["name"] for column in inspect(connection).get_columns(table)}
         condition = given.get(table, " OR ".join(f"{name} = tenant" for name in _OWNERS if name in columns))
         if not condition:
             continue

@@ -25,9 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from chassis.audit import AuditColumns
+from chassis.columns import Columns
 from chassis.outbox import OUTBOX_TABLE_ARGS, OutboxColumns
 
 MIGRATIONS = str(Path(__file__).parent / "migrations")
@@ -51,7 +52,7 @@ _JSON = JSON().with_variant(JSONB(), "postgresql")
 _POSITION = BigInteger().with_variant(Integer, "sqlite")
 
 
-class DirectoryTable(SQLModel, registry=registry()):
+class DirectoryTable(Columns, registry=registry()):
     """What makes a class a table of this service: its own metadata, apart from those of other services."""
 
 

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, MetaData, SmallInteger, Text, text
 from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from chassis.audit import AuditColumns
+from chassis.columns import Columns
 from chassis.database import UtcDateTime
 from chassis.delivery_tables import (
     AppliedVersionColumns,
@@ -33,7 +34,7 @@ ENROLLED = text("state = 1")
 _KEY = Text().with_variant(Text(collation="C"), "postgresql")
 
 
-class MdmTable(SQLModel, registry=registry()):
+class MdmTable(Columns, registry=registry()):
     """What the tables of this service have in common: a registry of their own."""
 
     metadata: ClassVar[MetaData] = MetaData()

@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index, MetaData, SmallInteger, String, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from chassis.audit import AuditColumns
+from chassis.columns import Columns
 from chassis.database import UtcDateTime
 from chassis.delivery_tables import (
     AppliedVersionColumns,
@@ -33,7 +34,7 @@ _KEY = String().with_variant(String(collation="C"), "postgresql")
 _JSON = JSON().with_variant(JSONB(), "postgresql")
 
 
-class PortalTable(SQLModel, registry=registry()):
+class PortalTable(Columns, registry=registry()):
     """The root of this service's tables: a metadata of its own, so that equal names elsewhere do not clash."""
 
     metadata = MetaData()
@@ -168,7 +169,7 @@ class Departures(PortalTable, table=True):
     traceparent: str
 
 
-class AccountColumns(SQLModel):
+class AccountColumns(Columns):
     """What collaborators and employees have in common."""
 
     id: str = Field(primary_key=True)

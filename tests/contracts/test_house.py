@@ -49,3 +49,12 @@ def test_every_module_says_why_it_exists() -> None:
         and not path.read_text().lstrip().startswith(('"""', "#!"))
     ]
     assert silent == []
+
+
+def test_a_process_without_a_database_loads_none() -> None:
+    """PRODUCT: "The gateway speaks SCIM over HTTP and nothing else"; what it never uses costs start and memory."""
+    loaded = (
+        "import sys, gateway.app, console.app; print(sorted({'sqlalchemy', 'psycopg', 'alembic'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert shown.stdout == "[]\n"
