@@ -113,7 +113,8 @@ ROLE_MODES = (
     Choice(
         "CONTINUOUS",
         "Always",
-        "Every change of groups decides anew. Who leaves the last mapped group gets the default role.",
+        "Every change of groups decides anew, and a change of the mapping, the default role or this choice decides "
+        "for everyone at once. Who is in no mapped group gets the default role.",
     ),
 )
 

@@ -6,12 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import falcon
+import grpc
 import grpc.aio
 from rollcall.directory.v1 import directory_service_pb2 as directory
 from rollcall.portal.v1 import portal_service_pb2 as pb
 
 from console.forms import Form, form
 from console.pages.login_providers import BASE
+from console.paging import query_text
 from console.problems import at_form
 from console.rendering import flash, page, redirect
 from console.request import Request, Response
@@ -99,6 +101,34 @@ class Unmapping:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
+
+    async def on_get(self, req: Request, resp: Response, slug: str, portal_name: str) -> None:
+        """Say whom it reaches."""
+        scope, name = await _dashboard(self._deps, slug, portal_name), query_text(req, "group")
+        connection_id, services = scope.connection.connection_id, self._deps.services
+        rules = (await services.portal.GetRules(pb.GetRulesRequest(connection_id=connection_id))).rules
+        mapping = next((one for one in rules.role_mappings if one.group.casefold() == name.casefold()), None)
+        if mapping is None:
+            raise falcon.HTTPNotFound
+        group = None
+        if mapping.group_id:
+            request = directory.GetGroupRequest(connection_id=connection_id, id=mapping.group_id)
+            try:
+                group = (await services.directory.GetGroup(request)).group
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:
+                    raise
+        await page(
+            req,
+            resp,
+            "role_unmap.html",
+            **scope.values,
+            mapping=mapping,
+            role=ROLES[mapping.role],
+            group=group,
+            continuous=rules.role_mode == pb.ROLE_MODE_CONTINUOUS,
+            default_role=ROLES.get(rules.default_role, "Viewer"),
+        )
 
     async def on_post(self, req: Request, resp: Response, slug: str, portal_name: str) -> None:
         """End it."""

@@ -85,7 +85,9 @@ class Rules:
         if not changed:
             await self._show(req, resp, scope, rules, given)
             return
-        flash(resp, "The rules are saved. They hold for who comes and goes from now on.")
+        decides = given.text("role_mode") == "CONTINUOUS"
+        also = " Roles are decided anew in the background." if decides else ""
+        flash(resp, f"The rules are saved. They hold for who comes and goes from now on.{also}")
         redirect(resp, f"{scope.base}/rules")
 
     async def _change_mdm(self, scope: Scope, given: Form, on_create: str, on_deactivate: str) -> bool:

@@ -116,7 +116,7 @@ async def test_every_page_can_be_used_without_seeing_it(console: Console, worksp
             workspace.at(portal_name, page)
             for page in ("", "/setup", "/tokens", "/rules", "/mapping", "/doctor", "/disable", "/delete")
         ]
-    pages.append(workspace.at("dashboard", "/roles"))
+    pages += [workspace.at("dashboard", page) for page in ("/roles", "/roles/unmap?group=applivery-admin")]
     pages += [
         workspace.at("store", page) for page in ("/users", "/groups", "/parked", "/log", "/live", "/dead-letters")
     ]

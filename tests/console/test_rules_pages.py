@@ -205,6 +205,11 @@ async def test_groups_are_mapped_to_roles_by_precedence(console: Console, worksp
     assert "Group Pilots & crew now gives the role Developer / Editor." in page
     assert workspace.at("dashboard", f"/groups/{group_id}") in page
     await console.submit(address, group="pilots & crew", role="ADMIN")
+    unmapping = await console.get(f"{address}/unmap?group=PILOTS+%26+CREW")
+    assert "The group gives the role Admin to nobody any more. It has 0 members." in unmapping
+    assert "roles that stand are not changed" in unmapping
+    assert "No group of that name has been pushed yet." in await console.get(f"{address}/unmap?group=applivery-editor")
+    await console.get(f"{address}/unmap?group=nobody", status=404)
     await console.submit(f"{address}/unmap", group="applivery-unassigned")
     rules = console.stack.portal.GetRules(portal.GetRulesRequest(connection_id=connection.connection_id)).rules
     roles = {one.group.casefold(): one.role for one in rules.role_mappings}
