@@ -108,10 +108,12 @@ def examine(facts: Facts) -> list[Finding]:
 
 
 def health(findings: Sequence[Finding]) -> tuple[str, str]:
-    """Return the state of a connection in a few words, and its kind: `good`, `warning` or `bad`."""
+    """Return the state of a connection in a few words, and its kind: `good`, `neutral`, `warning` or `bad`."""
     worst = max((finding.severity for finding in findings), default=None)
     if worst is None:
         return "Healthy", "good"
+    if any(finding.code == "NO_REQUEST_YET" and finding.severity is worst for finding in findings):
+        return "Waiting for the first request", "neutral" if worst is Severity.NOTICE else "warning"
     same = sum(finding.severity is worst for finding in findings)
     if worst is Severity.NOTICE:
         return f"Healthy, {same} {'notice' if same == 1 else 'notices'}", "good"

@@ -230,6 +230,9 @@ def test_the_worst_comes_first_and_gives_the_health_its_word() -> None:
     assert health(findings[1:]) == ("2 warnings", "warning")
     notice = examine(facts(parked=parked(HOUR), parked_count=1))
     assert health(notice) == ("Healthy, 1 notice", "good")
+    for age, kind in ((DAY, "neutral"), (2 * DAY, "warning")):
+        silent = facts(connection=connection(last=None, created_time=ago(age)), tokens=[token(used=None)])
+        assert health(examine(silent)) == ("Waiting for the first request", kind)
 
 
 @pytest.mark.parametrize(
