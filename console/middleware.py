@@ -99,8 +99,8 @@ class Edge:
         resp.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         resp.set_header("Cross-Origin-Opener-Policy", "same-origin")
         resp.set_header("Cross-Origin-Resource-Policy", "same-origin")
-        # The address of a one-time link must not travel to others. With `no-referrer` a browser would not say of our own
-        # forms either where they come from.
+        # The address of a one-time link must not travel to others. With `no-referrer` a browser would not say of our
+        # own forms either where they come from.
         resp.set_header("Referrer-Policy", "same-origin")
         if resp.get_header("Cache-Control") is None:
             resp.set_header("Cache-Control", "no-store")
@@ -136,9 +136,7 @@ class Edge:
         site = req.get_header("Sec-Fetch-Site")
         origin = req.get_header("Origin")
         own = self._deps.settings.public_url or f"{req.scheme}://{req.netloc}"
-        # A browser that says from what kind of site a request comes is believed. Of a page that keeps its address to
-        # itself, such as that of a one-time link, it gives the origin as `null`.
-        is_foreign = site not in ("same-origin", "none") if site else origin is not None and not _same(origin, own)
+        is_foreign = site not in (None, "same-origin", "none") or (origin is not None and not _same(origin, own))
         given = (await form(req)).verbatim("csrf_token")
         if is_foreign or not hmac.compare_digest(given.encode(), req.context.csrf_token.encode()):
             raise falcon.HTTPForbidden(

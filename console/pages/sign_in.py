@@ -131,8 +131,6 @@ class SignInLink:
         request = pb.GetSignInLinkRequest(link_token=token)
         answer = await self._deps.services.administrators.GetSignInLink(request)
         owner = answer.administrator if answer.HasField("administrator") else None
-        # The address of this page opens an account: it must not travel on.
-        resp.set_header("Referrer-Policy", "no-referrer")
         await page(
             req, resp, "sign_in_by_link.html", status=status, form=sent, owner=owner, expire_time=answer.expire_time
         )

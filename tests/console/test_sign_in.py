@@ -195,15 +195,6 @@ async def test_a_form_that_is_not_ours_does_nothing(console: Console, console_st
     assert (await console.client.get("/account")).status_code == 200
 
 
-async def test_a_form_of_a_page_that_tells_nobody_its_address_is_ours(console: Console, console_stack: Stack) -> None:
-    """Fetch: the origin of a form is `null` where the page's referrer policy is `no-referrer`, as at a one-time link."""
-    async with browser(console.app, make_person(console_stack)) as client:
-        token = form_token((await client.get("/account")).text)
-        headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
-        answer = await client.post("/sign-out", data={"csrf_token": token}, headers=headers)
-        assert answer.status_code == 303
-
-
 async def test_a_sign_in_cannot_be_forged_either(console: Console) -> None:
     """The rule: "sign-in CSRF too": a form is of the browser that loaded it."""
     async with browser(console.app) as attacker:
