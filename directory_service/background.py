@@ -12,7 +12,7 @@ from chassis import tenancy
 from chassis.database import DatabaseUnavailable
 from chassis.outbox import prune
 from chassis.request_context import RequestContext, request_context
-from directory_service import connections, groups, mappings, provisioning_log, sessions
+from directory_service import connections, groups, mappings, provisioning_log, sessions, walks
 from directory_service.administrators import Accounts
 from directory_service.authentication import UsageRecorder
 from directory_service.directory import Directory
@@ -67,6 +67,7 @@ class Background:
             group.create_task(_repeat(self._prune, "prune", never, PRUNE_SECONDS))
             group.create_task(_repeat(self._prune_log, "prune", never, PRUNE_SECONDS))
             group.create_task(_repeat(self._prune_sessions, "prune", never, PRUNE_SECONDS))
+            group.create_task(_repeat(self._forget_places, "prune", never, walks.REMEMBERED_SECONDS))
 
     async def flush(self) -> None:
         """Write what is gathered, at the end of the process."""
@@ -100,6 +101,9 @@ class Background:
 
     async def _prune_sessions(self) -> None:
         await sessions.prune(self._accounts)
+
+    async def _forget_places(self) -> None:
+        await walks.forget(self._directory)
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], name: str, wake: asyncio.Event, seconds: float) -> None:

@@ -16,7 +16,6 @@ from directory_service.query import Scope
 from directory_service.repository import connections as repository
 from directory_service.repository.events import Journal
 from directory_service.tables import STATE_DELETING, STATE_ENABLED
-from directory_service.walks import Walks
 
 T = TypeVar("T")
 
@@ -43,7 +42,6 @@ class Directory:
     public_url: str
     """Base of SCIM base URLs, without a slash at the end."""
     page_tokens: PageTokens
-    walks: Walks = field(default_factory=Walks)
     rows_left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a group was deleted, of which rows may be left."""
 

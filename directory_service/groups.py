@@ -39,6 +39,7 @@ from directory_service.repository.groups import GroupState
 from directory_service.repository.times import now_ms
 from directory_service.repository.tombstones import insert_tombstone
 from directory_service.tables import KIND_GROUP, KIND_USER
+from directory_service.walks import Ended, remember
 from scim.filter import matches_element
 from scim.patch import (
     Member,
@@ -129,16 +130,19 @@ async def list_groups(
     """List groups (RFC 7644 §3.4.2). Raises FilterRefused, InvalidValue, InvalidPageToken, ConnectionNotFound."""
     page_request = PageRequest.read(request, GROUP, directory, access)
 
-    def unit(tx: Transaction) -> directory_service_pb2.ListGroupsResponse:
+    def unit(tx: Transaction) -> tuple[directory_service_pb2.ListGroupsResponse, Ended | None]:
         page = read_page(tx, access, page_request)
         groups = [repository.group_message(row) for row in page.rows]
         if request.include_members:
             repository.fill_members(tx, access.connection_id, groups, limit=SHOWN_MEMBERS)
-        return directory_service_pb2.ListGroupsResponse(
+        response = directory_service_pb2.ListGroupsResponse(
             groups=groups, next_page_token=page.next_page_token, total_size=page.total_size
         )
+        return response, page.ended
 
-    return await directory.db.read(unit)
+    response, ended = await directory.db.read(unit)
+    await remember(directory, ended)
+    return response
 
 
 async def update_group(

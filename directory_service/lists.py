@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -27,7 +27,7 @@ from directory_service.repository import connections
 from directory_service.repository.groups import GROUP_COLUMNS
 from directory_service.repository.listing import Last, Listing, count_rows, list_from_end, list_rows
 from directory_service.repository.users import USER_COLUMNS
-from directory_service.walks import Place, Walk
+from directory_service.walks import Ended, Place, Walk
 from scim.errors import ScimError
 from scim.filter import parse_filter
 from scim.schemas import USER, ResourceType, parse_attribute_path
@@ -92,7 +92,7 @@ class PageRequest:
             limit=0 if request.count_only else page_limit(request.page_size),
             page_tokens=page_tokens,
             counts=not request.omit_total_size,
-            walk=None if request.page_token else _walk(directory, access, query),
+            walk=None if request.page_token else _walk(access, query),
         )
 
 
@@ -103,20 +103,22 @@ class Page:
     rows: Sequence[Row[Any]]
     next_page_token: str
     total_size: int
+    ended: Ended | None = None
+    """What to remember before the page is handed out."""
 
 
 def read_page(tx: Transaction, access: Access, request: PageRequest) -> Page:
     """Read a page and the number of all that match. Raises ConnectionNotFound."""
     connection_id = access.connection_id
     connection = read_connection(tx, access)
-    place = request.walk.place(request.skip) if request.walk is not None and request.limit else None
+    place = request.walk.place(tx, request.skip) if request.walk is not None and request.limit else None
     if place is not None:
         page = _go_on(tx, connection_id, request, place, connection.sequence)
     else:
         page = _cut_out(tx, connection_id, request, connection)
     if request.walk is not None and page.next_page_token:
-        ended = Place(_last(page.rows, request.listing), connection.sequence, page.total_size)
-        request.walk.ended(request.skip + len(page.rows), ended)
+        place = Place(_last(page.rows, request.listing), connection.sequence, page.total_size)
+        return replace(page, ended=Ended(request.walk, request.skip + len(page.rows), place))
     return page
 
 
@@ -171,9 +173,9 @@ def _last(rows: Sequence[Row[Any]], listing: Listing) -> Last:
     return Last(row.position if listing.sort is None else row.id, row.sort_value)
 
 
-def _walk(directory: Directory, access: Access, query: str) -> Walk | None:
+def _walk(access: Access, query: str) -> Walk | None:
     token = scim_token.parse(request_context.get().scim_token) if access.by_token else None
-    return None if token is None else directory.walks.of(token[1], query)
+    return None if token is None else Walk.of(access.connection_id, token[1], query)
 
 
 def _read_rows(

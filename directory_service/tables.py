@@ -390,6 +390,24 @@ class LogEntry(DirectoryTable, table=True):
     total_count: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
+class WalkPlace(DirectoryTable, table=True):
+    """Where a page that was read by index ended; see `walks`."""
+
+    __tablename__ = "walk_places"
+    __table_args__ = (Index("ix_walk_places_expires", "expires_ms"), {"sqlite_with_rowid": False})
+
+    connection_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    walk: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    """A hash of the caller's token and the query."""
+    skip: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    """The index, from 0, of what comes next."""
+    last: str = Field(sa_column=Column(_TEXT, nullable=False))
+    """The last row of the page: its place among equals and what was sorted by, as a JSON array."""
+    sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
+    total: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expires_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
 class Outbox(DirectoryTable, OutboxColumns, table=True):
     """Every event of the directory, sent or not."""
 
@@ -426,6 +444,7 @@ ADMINISTRATORS = _table(Administrator)
 ADMINISTRATOR_SESSIONS = _table(AdministratorSession)
 SIGN_IN_LINKS = _table(SignInLink)
 SIGN_IN_ATTEMPTS = _table(SignInAttempt)
+WALK_PLACES = _table(WalkPlace)
 OUTBOX = _table(Outbox)
 PROVISIONING_LOG = _table(LogEntry)
 AUDIT_LOG = _table(AuditEntry)

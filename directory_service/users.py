@@ -32,6 +32,7 @@ from directory_service.repository.events import Journal
 from directory_service.repository.times import now_ms
 from directory_service.repository.tombstones import insert_tombstone
 from directory_service.tables import KIND_USER
+from directory_service.walks import Ended, remember
 from scim.patch import apply_patch
 from scim.schemas import USER
 
@@ -108,17 +109,20 @@ async def list_users(
     """List users (RFC 7644 §3.4.2). Raises FilterRefused, InvalidValue, InvalidPageToken, ConnectionNotFound."""
     page_request = PageRequest.read(request, USER, directory, access)
 
-    def unit(tx: Transaction) -> directory_service_pb2.ListUsersResponse:
+    def unit(tx: Transaction) -> tuple[directory_service_pb2.ListUsersResponse, Ended | None]:
         page = read_page(tx, access, page_request)
         users = [repository.user_message(row) for row in page.rows]
         repository.fill_managers(tx, access.connection_id, users)
         if request.include_groups:
             repository.fill_groups(tx, access.connection_id, users)
-        return directory_service_pb2.ListUsersResponse(
+        response = directory_service_pb2.ListUsersResponse(
             users=users, next_page_token=page.next_page_token, total_size=page.total_size
         )
+        return response, page.ended
 
-    return await directory.db.read(unit)
+    response, ended = await directory.db.read(unit)
+    await remember(directory, ended)
+    return response
 
 
 async def find_users(

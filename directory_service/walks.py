@@ -7,26 +7,23 @@ handed out is remembered for a while, and a request that goes on from it (same t
 gets what comes after it, wherever that is by now. Its total is what was handed out and what is left, so that the client
 goes on to the end: nothing that lives throughout the walk is skipped or given twice.
 
-The memory is this process's, bounded in time and number; with a place that is forgotten, or unknown to a process, the
-page is cut out of the list as it is. Cursors (RFC 9865) carry their place themselves and need no memory.
+The places are in the database, so that any process goes on where another ended a page, and none forgets by a restart.
+With a place that is forgotten the page is cut out of the list as it is. Cursors (RFC 9865) carry their place themselves
+and need no memory.
 """
 
 import hashlib
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from chassis.database import Transaction
+from directory_service.directory import Directory
+from directory_service.repository import walks as repository
 from directory_service.repository.listing import Last
 
-REMEMBERED_SECONDS = 600.0
+REMEMBERED_SECONDS = 600
 """For how long the end of a page is remembered: longer than any client takes from one page to the next."""
-REMEMBERED_PLACES = 10_000
-LONGEST_VALUE = 1024
-"""Characters of a value that was sorted by; with a longer one the place is not remembered."""
-
-Key = tuple[bytes, int]
+_CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,46 +37,62 @@ class Place:
     """The total that was told with the page."""
 
 
-class Walks:
-    """The places of all walks. Used by several threads."""
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, places: int = REMEMBERED_PLACES) -> None:
-        self._clock = clock
-        self._capacity = places
-        self._places: OrderedDict[Key, tuple[float, Place]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def of(self, walker: bytes, query: str) -> "Walk":
-        """Return the walk of a caller, known by the hash of its token, through the results of a query."""
-        return Walk(self, hashlib.sha256(walker + query.encode()).digest())
-
-    def find(self, key: Key) -> Place | None:
-        """Return a place that is not forgotten yet."""
-        with self._lock:
-            found = self._places.get(key)
-        return found[1] if found is not None and found[0] > self._clock() else None
-
-    def note(self, key: Key, place: Place) -> None:
-        """Remember a place; of too many, the oldest is forgotten."""
-        with self._lock:
-            self._places[key] = (self._clock() + REMEMBERED_SECONDS, place)
-            self._places.move_to_end(key)
-            while len(self._places) > self._capacity:
-                self._places.popitem(last=False)
-
-
 @dataclass(frozen=True, slots=True)
 class Walk:
     """One caller's way through the results of one query."""
 
-    walks: Walks
+    connection_id: str
     name: bytes
 
-    def place(self, skip: int) -> Place | None:
-        """Return where the page ended that handed out the resource before this index, from 0."""
-        return self.walks.find((self.name, skip)) if skip else None
+    @classmethod
+    def of(cls, connection_id: str, walker: bytes, query: str) -> "Walk":
+        """Return the walk of a caller, known by the hash of its token, through the results of a query."""
+        return cls(connection_id, hashlib.sha256(walker + query.encode()).digest())
 
-    def ended(self, skip: int, place: Place) -> None:
-        """Remember where a page ended; `skip` is the index, from 0, of what comes next."""
-        if not isinstance(place.last.value, str) or len(place.last.value) <= LONGEST_VALUE:
-            self.walks.note((self.name, skip), place)
+    def place(self, tx: Transaction, skip: int) -> Place | None:
+        """Return where the page ended that handed out the resource before this index, from 0."""
+        row = repository.find_place(tx, self.connection_id, self.name, skip, _now_ms()) if skip else None
+        return None if row is None else Place(row.last, row.sequence, row.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a page of a walk; `skip` is the index, from 0, of what comes next."""
+
+    walk: Walk
+    skip: int
+    place: Place
+
+
+async def remember(directory: Directory, ended: Ended | None) -> None:
+    """Remember where a page ended, before it is handed out. Raises DatabaseUnavailable."""
+    if ended is None:
+        return
+    walk, place = ended.walk, ended.place
+    expires_ms = _now_ms() + REMEMBERED_SECONDS * 1000
+
+    def unit(tx: Transaction) -> None:
+        repository.note_place(
+            tx,
+            walk.connection_id,
+            walk.name,
+            skip=ended.skip,
+            last=place.last,
+            sequence=place.sequence,
+            total=place.total,
+            expires_ms=expires_ms,
+        )
+
+    await directory.db.write(unit, key=walk.connection_id)
+
+
+async def forget(directory: Directory) -> int:
+    """Delete the places whose time is over, in chunks; return how many they were."""
+    forgotten = 0
+    while deleted := await directory.db.write(lambda tx: repository.delete_places(tx, _now_ms(), _CHUNK)):
+        forgotten += deleted
+    return forgotten
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

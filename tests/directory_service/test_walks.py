@@ -1,14 +1,17 @@
 """Walks by index through a list that is written meanwhile, as Okta's imports are (RFC 7644 §3.4.2.4, WIRE)."""
 
+import contextlib
 import random
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from rollcall.directory.v1 import directory_service_pb2 as pb
 
-from directory_service.repository.listing import Last
-from directory_service.walks import REMEMBERED_SECONDS, Place, Walks
-from tests.directory_service.world import Caller, Connected, World
+from directory_service import walks
+from directory_service.query import SORTED_CHARACTERS
+from directory_service.tables import WALK_PLACES
+from tests.directory_service.world import Caller, Connected, World, running, settings
 
 
 async def page(scim: Caller, skip: int, size: int, **query: object) -> tuple[list[str], int]:
@@ -99,23 +102,39 @@ async def test_a_walk_is_of_one_token_and_one_query(world: World, connected: Con
     assert await page(scim, 3, 2) == ([], 3)
 
 
-def place(position: int, value: object = None) -> Place:
-    """A place."""
-    return Place(Last(position, value), sequence=1, total=1)
+async def test_any_process_goes_on_where_another_ended_a_page(fresh_url: str, tmp_path: Path) -> None:
+    """Rule: "no living resource is ever skipped or repeated", with a directory for each page, and restarted ones."""
+    async with running(settings(fresh_url, tmp_path)) as one:
+        connected = await one.connect()
+        ids = [(await connected.scim.create(f"u{n}")).id for n in range(6)]
+        async with contextlib.AsyncExitStack() as stack:
+            other = one
+            if fresh_url.startswith("postgresql"):
+                other = await stack.enter_async_context(running(settings(fresh_url, tmp_path)))
+            assert await page(connected.scim, 0, 2) == (["u0", "u1"], 6)
+            await connected.scim.delete(ids[0])
+            assert await page(other.scim(connected.token), 2, 2) == (["u2", "u3"], 6)
+    async with running(settings(fresh_url, tmp_path)) as restarted:
+        again = restarted.scim(connected.token)
+        await again.delete(ids[2])
+        assert await page(again, 4, 2) == (["u4", "u5"], 6)
 
 
-def test_places_are_bounded_in_time_and_number() -> None:
-    """SECURITY: nothing that a client sends makes a process grow without end."""
-    now = 0.0
-    clock: Callable[[], float] = lambda: now  # noqa: E731
-    walks = Walks(clock=clock, places=3)
-    walk = walks.of(b"token", "query")
-    for skip in range(1, 6):
-        walk.ended(skip, place(skip))
-    assert [walk.place(skip) for skip in range(6)] == [None, None, None, place(3), place(4), place(5)]
-    assert walks.of(b"token", "other").place(5) is None
-    assert walks.of(b"other", "query").place(5) is None
-    walk.ended(6, place(6, "x" * 2000))
-    assert walk.place(6) is None
-    now = REMEMBERED_SECONDS + 1
-    assert walk.place(5) is None
+async def test_places_are_bounded_in_time_and_size(fresh_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SECURITY: nothing that a client sends makes the product grow without end."""
+    connected = await fresh_world.connect()
+    ids = [(await connected.scim.create(f"u{n}", title="x" * (1 + n * 2000))).id for n in range(4)]
+    await page(connected.scim, 0, 2)
+    await page(connected.scim, 0, 3, sort_by="title")
+    assert len(await fresh_world.rows(sa.select(WALK_PLACES))) == 2
+    descending = {"sort_by": "title", "sort_order": pb.SORT_ORDER_DESCENDING}
+    await page(connected.scim, 0, 1, **descending)
+    assert max(len(row.last) for row in await fresh_world.rows(sa.select(WALK_PLACES))) < SORTED_CHARACTERS + 100
+    await connected.scim.delete(ids[0])
+    assert await page(connected.scim, 2, 2) == (["u2", "u3"], 4)
+    assert await walks.forget(fresh_world.server.directory) == 0
+    later = walks._now_ms() + walks.REMEMBERED_SECONDS * 1000
+    monkeypatch.setattr(walks, "_now_ms", lambda: later)
+    assert await page(connected.scim, 2, 2) == (["u3"], 3)
+    assert await walks.forget(fresh_world.server.directory) == 3
+    assert await fresh_world.rows(sa.select(WALK_PLACES)) == []

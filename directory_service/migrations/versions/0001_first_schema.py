@@ -57,6 +57,19 @@ def upgrade() -> None:
     )
     op.create_index("ix_administrator_sessions_expires", "administrator_sessions", ["expires_ms"], unique=False)
     op.create_table(
+        "walk_places",
+        sa.Column("connection_id", TEXT, nullable=False),
+        sa.Column("walk", sa.LargeBinary(), nullable=False),
+        sa.Column("skip", sa.BigInteger(), nullable=False),
+        sa.Column("last", TEXT, nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("connection_id", "walk", "skip"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_walk_places_expires", "walk_places", ["expires_ms"], unique=False)
+    op.create_table(
         "sign_in_attempts",
         sa.Column("key", sa.LargeBinary(), nullable=False),
         sa.Column("failures", sa.BigInteger(), nullable=False),
