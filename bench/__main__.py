@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from bench import growth, peers, report, scale
+from bench import console_pages, growth, peers, report, scale
 from bench.driver import Bounds, Driver, WrongAnswer
 from bench.http_client import BrokenAnswer, NotLoopback
 from bench.machine import describe
@@ -106,6 +106,36 @@ def measure_scale(
         raise typer.Exit(1) from None
     console.print(Markdown("\n".join(report.scale_report(result))))
     report.keep("scale", result, output or report.DIRECTORY)
+
+
+@app.command("console")
+def measure_console(
+    database: Annotated[
+        str, typer.Option(metavar="D", help="sqlite, postgresql, or both with a comma between.")
+    ] = "sqlite,postgresql",
+    users: Annotated[int, typer.Option(min=400, max=1_000_000, help="Users on each of three connections.")] = 100_000,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="How often each page is asked for.")] = 10,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the results are kept; default: bench/.")
+    ] = None,
+) -> None:
+    """Measure how long each page of the console takes with many people behind it. Exit 1: one takes 200 ms or more."""
+    _check_writable(output)
+    names = database.split(",")
+    if unknown := set(names) - set(DATABASES):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: expected one of {', '.join(DATABASES)}")
+    results = {}
+    for name in names:
+        try:
+            results[name] = console_pages.measure(name, users, runs, console.print)
+        except (SystemFailed, OSError) as error:
+            console.print(f"[red]{type(error).__name__}[/]: {error}", soft_wrap=True)
+            raise typer.Exit(1) from None
+    console.print(Markdown("\n".join(report.console_report(results))))
+    report.keep("console", results, output or report.DIRECTORY)
+    if slow := [page for result in results.values() for page in console_pages.over(result)]:
+        console.print(f"[red]over {console_pages.TARGET_MILLISECONDS:.0f} ms[/]: {', '.join(slow)}", soft_wrap=True)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -59,6 +59,8 @@ def write_report(directory: Path = DIRECTORY) -> None:
         parts += ["## Growth", "", "![Cost of each operation over users and over members](results.svg)", ""]
     if "scale" in results:
         parts += scale_report(results["scale"])
+    if "console" in results:
+        parts += console_report(results["console"])
     if "peers" in results:
         parts += peers_report(results["peers"])
     hops = directory / "hops.md"
@@ -326,6 +328,28 @@ def scale_report(result: Mapping[str, Any]) -> list[str]:
         "free; on a machine whose cores are all busy already it adds nothing.",
         "",
         *_table(("operation", "one of each", "two of each", "ratio", "cores busy"), rows),
+    ]
+
+
+def console_report(results: Mapping[str, Any]) -> list[str]:
+    """The table of the console's pages on each database; `results` may hold other things beside them."""
+    measured = {name: results[name] for name in _TITLES if name in results}
+    first = next(iter(measured.values()))
+    headings = ("page", *(f"{_TITLES[name]}: median, slowest" for name in measured), "size")
+    rows = []
+    for page in first["pages"]:
+        timed = [one["pages"][page] for one in measured.values()]
+        times = (f"{one['median']:.1f} ms, {one['slowest']:.1f} ms" for one in timed)
+        rows.append((page, *times, f"{timed[0]['kilobytes']:.0f} KB"))
+    return [
+        "## Pages of the console",
+        "",
+        f"With {first['users']:,} users on each of a workspace's three connections, in a group of all of them, each "
+        "with an account, a request in the log and an effect, and as many devices. The time is that of the console's "
+        f"own process from request to answer, calls to the services included; each page {first['runs']} times. The "
+        "target is 200 ms.",
+        "",
+        *_table(headings, rows),
     ]
 
 

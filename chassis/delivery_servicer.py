@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import grpc
@@ -59,18 +59,12 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
         effects, limit = self._effects.c, _limit(request.page_size)
         query = _fingerprint(request)
         statement = sa.select(self._effects).where(effects.workspace_id == workspace_id)
-        if request.user:
-            statement = statement.where(sa.or_(effects.user_id == request.user, effects.user_name == request.user))
         if request.outcome:
             outcome = pb.Outcome.Name(request.outcome).removeprefix("OUTCOME_")
             statement = statement.where(effects.outcome == outcome)
             if outcome != "APPLIED":
                 # In words of the statement, for the index of such effects is found by them.
                 statement = statement.where(effects.outcome != sa.literal_column("'APPLIED'"))
-        if request.target:
-            statement = statement.where(
-                sa.or_(effects.target_id == request.target, effects.target_name == request.target)
-            )
         if request.request_id:
             statement = statement.where(effects.request_id == request.request_id)
         last = _page_key(request.page_token, query)
@@ -84,7 +78,15 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
             if before := last or request.before_effect_id:
                 statement = statement.where(effects.effect_id < before)
             statement = statement.order_by(effects.effect_id.desc())
-        rows = await self._db.read(lambda tx: tx.execute(statement.limit(limit + 1)).all())
+        statements = [statement.limit(limit + 1)]
+        for text, columns in (
+            (request.user, (effects.user_id, effects.user_name)),
+            (request.target, (effects.target_id, effects.target_name)),
+        ):
+            if text:
+                # One for each index: of a condition with OR a database may make a walk through the workspace.
+                statements = [one.where(column == text) for one in statements for column in columns]
+        rows = await self._db.read(lambda tx: _merged(tx, statements, newest_first=not request.after_effect_id))
         more = len(rows) > limit
         return pb.ListEffectsResponse(
             effects=[effect_message(row) for row in rows[:limit]],
@@ -160,6 +162,12 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
             response = pb.VerifyResponse()
             _take(response, item)
             yield response
+
+
+def _merged(tx: Transaction, statements: Iterable[sa.Select[Any]], *, newest_first: bool) -> list[sa.Row[Any]]:
+    """Return the effects that any statement finds, each once, in order."""
+    found = {row.effect_id: row for statement in statements for row in tx.execute(statement)}
+    return [found[effect_id] for effect_id in sorted(found, reverse=newest_first)]
 
 
 def _take(response: pb.ReconcileResponse | pb.VerifyResponse, item: Item) -> None:

@@ -149,7 +149,7 @@ def _index_effects(mapper: Any, model: type) -> None:
     sa.Index(f"ix_{table.name}_target", table.c.workspace_id, table.c.target_id, table.c.effect_id)
     sa.Index(f"ix_{table.name}_target_name", table.c.workspace_id, table.c.target_name, table.c.effect_id)
     sa.Index(f"ix_{table.name}_user", table.c.workspace_id, table.c.user_id, table.c.effect_id)
-    sa.Index(f"ix_{table.name}_request", table.c.request_id, table.c.effect_id)
+    sa.Index(f"ix_{table.name}_request", table.c.workspace_id, table.c.request_id, table.c.effect_id)
     sa.Index(f"ix_{table.name}_user_name", table.c.workspace_id, table.c.user_name, table.c.effect_id)
 
 

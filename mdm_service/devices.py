@@ -107,6 +107,7 @@ async def list_devices(
     page_token: str,
     *,
     serial_prefix: str = "",
+    segment_id: str = "",
 ) -> tuple[list[mdm_service_pb2.Device], str]:
     """List devices by serial number, removed ones too, a page and the token of the next.
 
@@ -116,11 +117,27 @@ async def list_devices(
     requirements.identifier("workspace_id", workspace_id)
     owner_key = accounts.email_key(requirements.email("owner_email", owner_email)) if owner_email else ""
     prefix = requirements.prefix("serial_prefix", serial_prefix)
+    if segment_id:
+        if owner_key or prefix:
+            raise InvalidValue("segment_id", "cannot be given together with owner_email or serial_prefix")
+        return await _list_segment(db, directory, workspace_id, segment_id, page_size, page_token)
     page = pages.page(page_size, page_token, "devices", workspace_id, owner_key, prefix, types=(str, str))
     await tenants.require_workspace(db, directory, workspace_id)
     after = None if page.after is None else (str(page.after[0]), str(page.after[1]))
     found = await db.read(lambda tx: repository.devices(tx, workspace_id, owner_key, prefix, after, page.size + 1))
     return page.cut(found, lambda device: [device.serial, device.device_id])
+
+
+async def _list_segment(
+    db: Database, directory: Directory, workspace_id: str, segment_id: str, page_size: int, page_token: str
+) -> tuple[list[mdm_service_pb2.Device], str]:
+    requirements.identifier("segment_id", segment_id)
+    page = pages.page(page_size, page_token, "devices of a segment", workspace_id, segment_id)
+    await tenants.require_workspace(db, directory, workspace_id)
+    found = await db.read(
+        lambda tx: repository.devices_in_segment(tx, workspace_id, segment_id, page.text or "", page.size + 1)
+    )
+    return page.cut(found, lambda device: [device.device_id])
 
 
 async def get_device(db: Database, directory: Directory, workspace_id: str, device: str) -> mdm_service_pb2.Device:

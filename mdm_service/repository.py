@@ -23,7 +23,6 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    or_,
     select,
     tuple_,
     union,
@@ -536,11 +535,18 @@ def counts(tx: Transaction, workspace_id: str, connection_id: str) -> mdm_servic
             policies=tx.execute(select(func.count()).where(_policies.c.workspace_id == workspace_id)).scalar_one(),
             segments=tx.execute(select(func.count()).where(_segments.c.workspace_id == workspace_id)).scalar_one(),
         )
-    employed = and_(employed, _employees.c.connection_id == connection_id)
-    owned = _devices.join(_employees, _employees.c.employee_id == _devices.c.owner_employee_id)
+    # A device that is owned is enrolled. Nearly all belong to employees of one connection: those of the others are few,
+    # and to look them up costs less than to look up the owner of each device.
+    owned = and_(_devices.c.workspace_id == workspace_id, _devices.c.owner_employee_id.is_not(None))
+    others = and_(employed, _employees.c.connection_id != connection_id)
+    of_others = _employees.join(_devices, _employees.c.employee_id == _devices.c.owner_employee_id)
+    owned_here = tx.execute(select(func.count()).where(owned)).scalar_one()
+    owned_elsewhere = tx.execute(select(func.count()).select_from(of_others).where(others, owned)).scalar_one()
     return mdm_service_pb2.GetCountsResponse(
-        employees=tx.execute(select(func.count()).where(employed)).scalar_one(),
-        devices=tx.execute(select(func.count()).select_from(owned).where(employed, enrolled)).scalar_one(),
+        employees=tx.execute(
+            select(func.count()).where(employed, _employees.c.connection_id == connection_id)
+        ).scalar_one(),
+        devices=owned_here - owned_elsewhere,
     )
 
 
@@ -597,14 +603,12 @@ def lock_device(tx: Transaction, workspace_id: str, device_id: str) -> mdm_servi
 
 def device_by_id_or_serial(tx: Transaction, workspace_id: str, device: str) -> mdm_service_pb2.Device | None:
     """Read a device by id, else by serial number: the enrolled one, else the one enrolled last."""
-    statement = (
-        _DEVICE_WITH_OWNER.where(
-            _devices.c.workspace_id == workspace_id, or_(_devices.c.device_id == device, _devices.c.serial == device)
-        )
-        .order_by((_devices.c.device_id == device).desc(), _devices.c.state, _devices.c.enrolled_at.desc())
-        .limit(1)
-    )
-    row = tx.execute(statement).one_or_none()
+    statement = _DEVICE_WITH_OWNER.where(_devices.c.workspace_id == workspace_id)
+    # One for each index: of a condition with OR a database may make a walk through the workspace.
+    row = tx.execute(statement.where(_devices.c.device_id == device)).one_or_none()
+    if row is None:
+        by_serial = statement.where(_devices.c.serial == device)
+        row = tx.execute(by_serial.order_by(_devices.c.state, _devices.c.enrolled_at.desc()).limit(1)).one_or_none()
     return None if row is None else _device_message(row)
 
 
@@ -637,6 +641,23 @@ def devices(
     if after is not None:
         statement = statement.where(tuple_(_devices.c.serial, _devices.c.device_id) > tuple_(*map(literal, after)))
     statement = statement.order_by(_devices.c.serial, _devices.c.device_id).limit(limit)
+    return [_device_message(row) for row in tx.execute(statement)]
+
+
+def devices_in_segment(
+    tx: Transaction, workspace_id: str, segment_id: str, after: str, limit: int
+) -> list[mdm_service_pb2.Device]:
+    """List the devices in a segment in the order of their ids, after one of them."""
+    statement = (
+        _DEVICE_WITH_OWNER.join(_segment_devices, _segment_devices.c.device_id == _devices.c.device_id)
+        .where(
+            _segment_devices.c.segment_id == segment_id,
+            _segment_devices.c.device_id > after,
+            _devices.c.workspace_id == workspace_id,
+        )
+        .order_by(_segment_devices.c.device_id)
+        .limit(limit)
+    )
     return [_device_message(row) for row in tx.execute(statement)]
 
 
@@ -855,22 +876,38 @@ def insert_segment(tx: Transaction, segment: mdm_service_pb2.Segment, name_key: 
     return tx.execute(_INSERT_SEGMENT[tx.dialect], parameters).one_or_none() is not None
 
 
-def segment(tx: Transaction, workspace_id: str, segment_id: str) -> mdm_service_pb2.Segment | None:
-    """Read a segment with its devices and permissions."""
+def segment(
+    tx: Transaction, workspace_id: str, segment_id: str, *, omit_devices: bool = False
+) -> mdm_service_pb2.Segment | None:
+    """Read a segment with its devices, or their number alone, and permissions."""
     statement = select(_segments).where(_segments.c.workspace_id == workspace_id, _segments.c.segment_id == segment_id)
-    found = _segment_messages(tx, workspace_id, tx.execute(statement).all())
+    found = _segment_messages(tx, workspace_id, tx.execute(statement).all(), omit_devices=omit_devices)
     return found[0][1] if found else None
 
 
 def segments(
-    tx: Transaction, workspace_id: str, after: str | None, limit: int
+    tx: Transaction,
+    workspace_id: str,
+    after: str | None,
+    limit: int,
+    *,
+    grantee_key: str = "",
+    omit_devices: bool = False,
 ) -> list[tuple[str, mdm_service_pb2.Segment]]:
-    """List segments with their name keys, in the order of these, after one of them."""
+    """List segments with their name keys, in the order of these, after one of them.
+
+    Those that a collaborator has a permission on unless the key is empty.
+    """
     statement = select(_segments).where(_segments.c.workspace_id == workspace_id)
+    if grantee_key:
+        granted = select(_grants.c.segment_id).where(
+            _grants.c.workspace_id == workspace_id, _grants.c.email_key == grantee_key
+        )
+        statement = statement.where(_segments.c.segment_id.in_(granted))
     if after is not None:
         statement = statement.where(_segments.c.name_key > after)
     statement = statement.order_by(_segments.c.name_key).limit(limit)
-    return _segment_messages(tx, workspace_id, tx.execute(statement).all())
+    return _segment_messages(tx, workspace_id, tx.execute(statement).all(), omit_devices=omit_devices)
 
 
 def add_device_to_segment(tx: Transaction, workspace_id: str, segment_id: str, device_id: str) -> None:
@@ -937,20 +974,23 @@ def visible_devices(tx: Transaction, workspace_id: str, email_key: str) -> list[
 
 
 def _segment_messages(
-    tx: Transaction, workspace_id: str, rows: Sequence[Row[Any]]
+    tx: Transaction, workspace_id: str, rows: Sequence[Row[Any]], *, omit_devices: bool
 ) -> list[tuple[str, mdm_service_pb2.Segment]]:
     messages = {
         row.segment_id: mdm_service_pb2.Segment(segment_id=row.segment_id, workspace_id=row.workspace_id, name=row.name)
         for row in rows
     }
     if messages:
-        members = (
-            select(_segment_devices)
-            .where(_segment_devices.c.workspace_id == workspace_id, _segment_devices.c.segment_id.in_(list(messages)))
-            .order_by(_segment_devices.c.device_id)
-        )
-        for member in tx.execute(members):
-            messages[member.segment_id].device_ids.append(member.device_id)
+        here = and_(_segment_devices.c.workspace_id == workspace_id, _segment_devices.c.segment_id.in_(list(messages)))
+        if omit_devices:
+            of_each = select(_segment_devices.c.segment_id, func.count().label("device_count")).where(here)
+            for row in tx.execute(of_each.group_by(_segment_devices.c.segment_id)):
+                messages[row.segment_id].device_count = row.device_count
+        else:
+            for member in tx.execute(select(_segment_devices).where(here).order_by(_segment_devices.c.device_id)):
+                messages[member.segment_id].device_ids.append(member.device_id)
+            for message in messages.values():
+                message.device_count = len(message.device_ids)
         grants = (
             select(_grants)
             .where(_grants.c.workspace_id == workspace_id, _grants.c.segment_id.in_(list(messages)))

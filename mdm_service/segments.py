@@ -39,28 +39,42 @@ async def create_segment(db: Database, directory: Directory, workspace_id: str, 
 
 
 async def list_segments(
-    db: Database, directory: Directory, workspace_id: str, page_size: int, page_token: str
+    db: Database,
+    directory: Directory,
+    workspace_id: str,
+    page_size: int,
+    page_token: str,
+    *,
+    omit_devices: bool = False,
+    grantee_email: str = "",
 ) -> tuple[list[mdm_service_pb2.Segment], str]:
-    """List segments by name, a page and the token of the next.
+    """List segments by name, a page and the token of the next; those that a collaborator has a permission on, or all.
 
     Raises InvalidValue, WorkspaceNotFound, InvalidPageToken.
     """
     requirements.identifier("workspace_id", workspace_id)
-    page = pages.page(page_size, page_token, "segments", workspace_id)
+    grantee = accounts.email_key(requirements.email("grantee_email", grantee_email)) if grantee_email else ""
+    page = pages.page(page_size, page_token, "segments", workspace_id, grantee)
     await tenants.require_workspace(db, directory, workspace_id)
-    found = await db.read(lambda tx: repository.segments(tx, workspace_id, page.text, page.size + 1))
+
+    def unit(tx: Transaction) -> list[tuple[str, mdm_service_pb2.Segment]]:
+        return repository.segments(
+            tx, workspace_id, page.text, page.size + 1, grantee_key=grantee, omit_devices=omit_devices
+        )
+
+    found = await db.read(unit)
     kept, token = page.cut(found, lambda pair: [pair[0]])
     return [segment for _, segment in kept], token
 
 
 async def get_segment(
-    db: Database, directory: Directory, workspace_id: str, segment_id: str
+    db: Database, directory: Directory, workspace_id: str, segment_id: str, *, omit_devices: bool = False
 ) -> mdm_service_pb2.Segment:
     """Read a segment with its devices and permissions. Raises InvalidValue, WorkspaceNotFound, SegmentNotFound."""
     requirements.identifier("workspace_id", workspace_id)
     requirements.identifier("segment_id", segment_id)
     await tenants.require_workspace(db, directory, workspace_id)
-    return await db.read(lambda tx: _segment(tx, workspace_id, segment_id))
+    return await db.read(lambda tx: _segment(tx, workspace_id, segment_id, omit_devices=omit_devices))
 
 
 async def add_device(
@@ -148,8 +162,10 @@ async def list_visible_devices(
     return await db.read(lambda tx: repository.visible_devices(tx, workspace_id, accounts.email_key(email)))
 
 
-def _segment(tx: Transaction, workspace_id: str, segment_id: str) -> mdm_service_pb2.Segment:
-    segment = repository.segment(tx, workspace_id, segment_id)
+def _segment(
+    tx: Transaction, workspace_id: str, segment_id: str, *, omit_devices: bool = False
+) -> mdm_service_pb2.Segment:
+    segment = repository.segment(tx, workspace_id, segment_id, omit_devices=omit_devices)
     if segment is None:
         raise SegmentNotFound(segment_id)
     return segment

@@ -153,6 +153,7 @@ class Device(MdmTable, table=True):
             postgresql_where=ENROLLED,
         ),
         Index("ix_devices_serial", "workspace_id", "serial", "device_id"),
+        Index("ix_devices_owner", "workspace_id", "owner_employee_id", "serial", "device_id"),
     )
 
     device_id: str = Field(sa_type=Text, primary_key=True)
@@ -161,7 +162,7 @@ class Device(MdmTable, table=True):
     name: str = Field(sa_type=Text, nullable=False)
     platform: str = Field(sa_type=Text, nullable=False)
     policy_id: str | None = Field(sa_type=Text, nullable=True, index=True)
-    owner_employee_id: str | None = Field(sa_type=Text, nullable=True, index=True)
+    owner_employee_id: str | None = Field(sa_type=Text, nullable=True)
     state: int = Field(sa_type=SmallInteger, nullable=False)
     assignment_epoch: int = Field(sa_type=BigInteger, nullable=False)
     command_version: int = Field(sa_type=BigInteger, nullable=False)

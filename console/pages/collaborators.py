@@ -134,17 +134,18 @@ class Collaborator:
             pb.GetCollaboratorRequest(workspace_id=workspace_id, email=email)
         )
         one = answer.collaborator
-        visible_call = services.mdm.ListVisibleDevices(
-            mdm.ListVisibleDevicesRequest(workspace_id=workspace_id, email=one.email)
-        )
-        (effects, more), visible, connection = await asyncio.gather(
+        (effects, more), segments, connection = await asyncio.gather(
             list_effects(
                 services,
                 delivery.ListEffectsRequest(workspace_id=workspace_id, target=one.collaborator_id),
                 RECENT_EFFECTS,
                 ("portal",),
             ),
-            found(visible_call),
+            services.mdm.ListSegments(
+                mdm.ListSegmentsRequest(
+                    workspace_id=workspace_id, grantee_email=one.email, page_size=PAGE_SIZE, omit_devices=True
+                )
+            ),
             connection_of(services, one.connection_id),
         )
         await page(
@@ -162,8 +163,8 @@ class Collaborator:
             role_value=pb.Role.Name(one.role).removeprefix("ROLE_").lower(),
             role_options=list(ROLE_OPTIONS.items()),
             metadata=metadata(one.metadata),
-            visible=list(visible.devices)[:PAGE_SIZE] if visible else [],
-            visible_total=len(visible.devices) if visible else 0,
+            segments=[(segment, _permission(segment, one.email)) for segment in segments.segments],
+            more_segments=bool(segments.next_page_token),
             effects=effects,
             more_effects=more,
             words=evidence,
@@ -244,6 +245,12 @@ async def connection_of(services: Any, connection_id: str) -> connections.Connec
         services.connections.GetConnection(connections.GetConnectionRequest(connection_id=connection_id))
     )
     return None if answer is None else answer.connection
+
+
+def _permission(segment: mdm.Segment, email: str) -> str:
+    """Return what a segment allows a collaborator."""
+    granted = {grant.email.casefold(): grant.permission for grant in segment.grants}
+    return "view and manage" if granted.get(email.casefold()) == mdm.SEGMENT_PERMISSION_MANAGE else "view"
 
 
 def _role(value: str) -> Any:

@@ -12,7 +12,6 @@ from rollcall.directory.v1 import connection_service_pb2 as connections
 from rollcall.mdm.v1 import mdm_service_pb2 as pb
 
 from console.forms import Form, form
-from console.history import found
 from console.paging import PAGE_SIZE, first_page, next_page, page_token
 from console.problems import at_form
 from console.rendering import flash, page, redirect
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from console.app import App
     from console.deps import Deps
 
-SHOWN_DEVICES = 25
-"""Devices of a segment that its page shows; each is looked up on its own."""
 PERMISSIONS = {"view": pb.SEGMENT_PERMISSION_VIEW, "manage": pb.SEGMENT_PERMISSION_MANAGE}
 PERMISSION_TEXTS = {pb.SEGMENT_PERMISSION_VIEW: "View", pb.SEGMENT_PERMISSION_MANAGE: "View and manage"}
 
@@ -59,7 +56,7 @@ class Segments:
     async def _show(self, req: Request, resp: Response, slug: str, given: Form, status: str = falcon.HTTP_200) -> None:
         workspace = await find_workspace(self._services, slug)
         request = pb.ListSegmentsRequest(
-            workspace_id=workspace.workspace_id, page_size=PAGE_SIZE, page_token=page_token(req)
+            workspace_id=workspace.workspace_id, page_size=PAGE_SIZE, page_token=page_token(req), omit_devices=True
         )
         answer = await self._services.mdm.ListSegments(request)
         await page(
@@ -144,13 +141,13 @@ class Segment:
         mdm = self._services.mdm
         workspace = await find_workspace(self._services, slug)
         workspace_id = workspace.workspace_id
-        request = pb.GetSegmentRequest(workspace_id=workspace_id, segment_id=segment_id)
-        one = (await mdm.GetSegment(request)).segment
-        answers = await asyncio.gather(
-            *(
-                found(mdm.GetDevice(pb.GetDeviceRequest(workspace_id=workspace_id, device=device_id)))
-                for device_id in one.device_ids[:SHOWN_DEVICES]
-            )
+        segment, devices = await asyncio.gather(
+            mdm.GetSegment(pb.GetSegmentRequest(workspace_id=workspace_id, segment_id=segment_id, omit_devices=True)),
+            mdm.ListDevices(
+                pb.ListDevicesRequest(
+                    workspace_id=workspace_id, segment_id=segment_id, page_size=PAGE_SIZE, page_token=page_token(req)
+                )
+            ),
         )
         await page(
             req,
@@ -159,8 +156,10 @@ class Segment:
             status=status,
             workspace=workspace,
             breadcrumbs=[*trail(workspace), ("Segments", f"{workspace_address(workspace)}/segments")],
-            one=one,
-            devices=[answer.device for answer in answers if answer is not None],
+            one=segment.segment,
+            devices=devices.devices,
+            next_href=next_page(req, devices.next_page_token),
+            previous_href=first_page(req),
             permission_texts=PERMISSION_TEXTS,
             form=given,
         )

@@ -113,6 +113,7 @@ class MdmServicer(mdm_service_pb2_grpc.MdmServiceServicer):
             request.page_size,
             request.page_token,
             serial_prefix=request.serial_prefix,
+            segment_id=request.segment_id,
         )
         return mdm_service_pb2.ListDevicesResponse(devices=found, next_page_token=token)
 
@@ -167,7 +168,13 @@ class MdmServicer(mdm_service_pb2_grpc.MdmServiceServicer):
     ) -> mdm_service_pb2.ListSegmentsResponse:
         """List a workspace's segments by name."""
         found, token = await segments.list_segments(
-            self._db, self._directory, request.workspace_id, request.page_size, request.page_token
+            self._db,
+            self._directory,
+            request.workspace_id,
+            request.page_size,
+            request.page_token,
+            omit_devices=request.omit_devices,
+            grantee_email=request.grantee_email,
         )
         return mdm_service_pb2.ListSegmentsResponse(segments=found, next_page_token=token)
 
@@ -175,7 +182,9 @@ class MdmServicer(mdm_service_pb2_grpc.MdmServiceServicer):
         self, request: mdm_service_pb2.GetSegmentRequest, context: Context
     ) -> mdm_service_pb2.GetSegmentResponse:
         """Read one segment."""
-        found = await segments.get_segment(self._db, self._directory, request.workspace_id, request.segment_id)
+        found = await segments.get_segment(
+            self._db, self._directory, request.workspace_id, request.segment_id, omit_devices=request.omit_devices
+        )
         return mdm_service_pb2.GetSegmentResponse(segment=found)
 
     async def AddDeviceToSegment(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from rollcall.mdm.v1 import mdm_service_pb2
 
@@ -141,3 +143,52 @@ async def test_a_segment_is_read_on_its_own(tenant: Tenant, other_tenant: Tenant
     for workspace_id, wanted in ((other_tenant.workspace_id, segment_id), (tenant.workspace_id, "nobody")):
         with pytest.raises(SegmentNotFound):
             await read(tenant.db, tenant.directory, workspace_id, wanted)
+
+
+async def test_segments_are_listed_without_their_devices_and_by_who_has_a_permission(tenant: Tenant) -> None:
+    """mdm_service.proto: "`device_count` tells how many there are"; "has a permission; empty: all"."""
+    ids = [(await tenant.enroll(serial)).device_id for serial in ("L1", "L2", "L3")]
+    office, field, empty = [await create(tenant, name) for name in ("Office", "Field", "Empty")]
+    for device_id in ids:
+        await add(tenant, office, device_id)
+    await add(tenant, field, ids[0])
+    await grant(tenant, field, "eve@acme.test", VIEW)
+    await grant(tenant, empty, "eve@acme.test", MANAGE)
+    await grant(tenant, office, "kim@acme.test", MANAGE)
+
+    async def listed(**asked: Any) -> list[tuple[str, int, int]]:
+        found, _ = await segments.list_segments(tenant.db, tenant.directory, tenant.workspace_id, 0, "", **asked)
+        return [(one.name, one.device_count, len(one.device_ids)) for one in found]
+
+    assert await listed() == [("Empty", 0, 0), ("Field", 1, 1), ("Office", 3, 3)]
+    assert await listed(omit_devices=True) == [("Empty", 0, 0), ("Field", 1, 0), ("Office", 3, 0)]
+    assert await listed(grantee_email="EVE@acme.test") == [("Empty", 0, 0), ("Field", 1, 1)]
+    assert await listed(grantee_email="nobody@acme.test") == []
+    one = await segments.get_segment(tenant.db, tenant.directory, tenant.workspace_id, office, omit_devices=True)
+    assert (one.device_count, list(one.device_ids)) == (3, [])
+    with pytest.raises(InvalidValue) as caught:
+        await listed(grantee_email="eve")
+    assert caught.value.field == "grantee_email"
+
+
+async def test_the_devices_of_a_segment_are_listed_in_pages(tenant: Tenant, other_tenant: Tenant) -> None:
+    """mdm_service.proto: "Only devices in this segment, by id"; AIP-158."""
+    made = {serial: (await tenant.enroll(serial)).device_id for serial in ("L1", "L2", "L3", "ELSEWHERE")}
+    segment_id = await create(tenant, "Office")
+    for serial in ("L1", "L2", "L3"):
+        await add(tenant, segment_id, made[serial])
+
+    async def page(of: Tenant, token: str = "", size: int = 2, **asked: str) -> tuple[list[str], str]:
+        found, following = await devices.list_devices(
+            of.db, of.directory, of.workspace_id, asked.pop("owner", ""), size, token, segment_id=segment_id, **asked
+        )
+        return [device.device_id for device in found], following
+
+    first, token = await page(tenant)
+    rest, end = await page(tenant, token)
+    assert (first + rest, end) == (sorted(made[serial] for serial in ("L1", "L2", "L3")), "")
+    assert await page(other_tenant) == ([], "")
+    for asked in ({"owner": "ada@acme.test"}, {"serial_prefix": "L"}):
+        with pytest.raises(InvalidValue) as caught:
+            await page(tenant, **asked)
+        assert caught.value.field == "segment_id"

@@ -91,7 +91,9 @@ def upgrade() -> None:
         sa.Column("enrolled_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("device_id"),
     )
-    op.create_index("ix_devices_owner_employee_id", "devices", ["owner_employee_id"], unique=False)
+    op.create_index(
+        "ix_devices_owner", "devices", ["workspace_id", "owner_employee_id", "serial", "device_id"], unique=False
+    )
     op.create_index("ix_devices_policy_id", "devices", ["policy_id"], unique=False)
     op.create_index("ix_devices_serial", "devices", ["workspace_id", "serial", "device_id"], unique=False)
     op.create_index(
@@ -134,7 +136,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("outcome != 'APPLIED'"),
         postgresql_where=sa.text("outcome != 'APPLIED'"),
     )
-    op.create_index("ix_effects_request", "effects", ["request_id", "effect_id"], unique=False)
+    op.create_index("ix_effects_request", "effects", ["workspace_id", "request_id", "effect_id"], unique=False)
     op.create_index("ix_effects_target", "effects", ["workspace_id", "target_id", "effect_id"], unique=False)
     op.create_index("ix_effects_target_name", "effects", ["workspace_id", "target_name", "effect_id"], unique=False)
     op.create_index("ix_effects_user", "effects", ["workspace_id", "user_id", "effect_id"], unique=False)

@@ -120,7 +120,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("outcome != 'APPLIED'"),
         postgresql_where=sa.text("outcome != 'APPLIED'"),
     )
-    op.create_index("ix_effects_request", "effects", ["request_id", "effect_id"], unique=False)
+    op.create_index("ix_effects_request", "effects", ["workspace_id", "request_id", "effect_id"], unique=False)
     op.create_index("ix_effects_target", "effects", ["workspace_id", "target_id", "effect_id"], unique=False)
     op.create_index("ix_effects_target_name", "effects", ["workspace_id", "target_name", "effect_id"], unique=False)
     op.create_index("ix_effects_user", "effects", ["workspace_id", "user_id", "effect_id"], unique=False)

@@ -197,18 +197,20 @@ class SegmentGrant(_message.Message):
     def __init__(self, email: _Optional[str] = ..., permission: _Optional[_Union[SegmentPermission, str]] = ...) -> None: ...
 
 class Segment(_message.Message):
-    __slots__ = ("segment_id", "workspace_id", "name", "device_ids", "grants")
+    __slots__ = ("segment_id", "workspace_id", "name", "device_ids", "grants", "device_count")
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DEVICE_IDS_FIELD_NUMBER: _ClassVar[int]
     GRANTS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_COUNT_FIELD_NUMBER: _ClassVar[int]
     segment_id: str
     workspace_id: str
     name: str
     device_ids: _containers.RepeatedScalarFieldContainer[str]
     grants: _containers.RepeatedCompositeFieldContainer[SegmentGrant]
-    def __init__(self, segment_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., name: _Optional[str] = ..., device_ids: _Optional[_Iterable[str]] = ..., grants: _Optional[_Iterable[_Union[SegmentGrant, _Mapping]]] = ...) -> None: ...
+    device_count: int
+    def __init__(self, segment_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., name: _Optional[str] = ..., device_ids: _Optional[_Iterable[str]] = ..., grants: _Optional[_Iterable[_Union[SegmentGrant, _Mapping]]] = ..., device_count: _Optional[int] = ...) -> None: ...
 
 class GetRulesRequest(_message.Message):
     __slots__ = ("connection_id",)
@@ -341,18 +343,20 @@ class EnrollDeviceResponse(_message.Message):
     def __init__(self, device: _Optional[_Union[Device, _Mapping]] = ...) -> None: ...
 
 class ListDevicesRequest(_message.Message):
-    __slots__ = ("workspace_id", "owner_email", "page_size", "page_token", "serial_prefix")
+    __slots__ = ("workspace_id", "owner_email", "page_size", "page_token", "serial_prefix", "segment_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_EMAIL_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     SERIAL_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     owner_email: str
     page_size: int
     page_token: str
     serial_prefix: str
-    def __init__(self, workspace_id: _Optional[str] = ..., owner_email: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., serial_prefix: _Optional[str] = ...) -> None: ...
+    segment_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., owner_email: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., serial_prefix: _Optional[str] = ..., segment_id: _Optional[str] = ...) -> None: ...
 
 class ListDevicesResponse(_message.Message):
     __slots__ = ("devices", "next_page_token")
@@ -451,14 +455,18 @@ class CreateSegmentResponse(_message.Message):
     def __init__(self, segment: _Optional[_Union[Segment, _Mapping]] = ...) -> None: ...
 
 class ListSegmentsRequest(_message.Message):
-    __slots__ = ("workspace_id", "page_size", "page_token")
+    __slots__ = ("workspace_id", "page_size", "page_token", "omit_devices", "grantee_email")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    OMIT_DEVICES_FIELD_NUMBER: _ClassVar[int]
+    GRANTEE_EMAIL_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     page_size: int
     page_token: str
-    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    omit_devices: bool
+    grantee_email: str
+    def __init__(self, workspace_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., omit_devices: _Optional[bool] = ..., grantee_email: _Optional[str] = ...) -> None: ...
 
 class ListSegmentsResponse(_message.Message):
     __slots__ = ("segments", "next_page_token")
@@ -469,12 +477,14 @@ class ListSegmentsResponse(_message.Message):
     def __init__(self, segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetSegmentRequest(_message.Message):
-    __slots__ = ("workspace_id", "segment_id")
+    __slots__ = ("workspace_id", "segment_id", "omit_devices")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    OMIT_DEVICES_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     segment_id: str
-    def __init__(self, workspace_id: _Optional[str] = ..., segment_id: _Optional[str] = ...) -> None: ...
+    omit_devices: bool
+    def __init__(self, workspace_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., omit_devices: _Optional[bool] = ...) -> None: ...
 
 class GetSegmentResponse(_message.Message):
     __slots__ = ("segment",)

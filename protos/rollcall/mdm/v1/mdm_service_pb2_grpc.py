@@ -220,7 +220,7 @@ class MdmServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDevices(self, request, context):
-        """Lists a workspace's devices by serial (AIP-132).
+        """Lists a workspace's devices by serial, those of a segment by id (AIP-132).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
