@@ -91,6 +91,7 @@ _PULL_HEARTBEAT = 5.0
 _FIRST_BACKOFF = 0.05
 _LONGEST_BACKOFF = 2.0
 _LONGEST_ERROR = 300
+_PAYLOADS_TOGETHER = 128 * 1024
 _LONGEST_ID = 64
 _LONGEST_KIND = 32
 _LARGEST_POSITION = 2**63 - 1
@@ -415,7 +416,7 @@ class Consumer:
         crashpoint("consumer.after_fetch")
         start = 0
         while start < len(deliveries):
-            rest = deliveries[start:]
+            rest = _together(deliveries, start)
             try:
                 count, counts = await self._db.write(functools.partial(self._apply_together, deliveries=rest))
             # Whatever went wrong with the batch is found again, and judged, when its events go one by one.
@@ -1196,6 +1197,16 @@ def describe(error: BaseException) -> str:
         original = getattr(error, "orig", None)
         return f"{type(error).__name__}: {type(original).__name__}" if original is not None else type(error).__name__
     return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+
+
+def _together(deliveries: Sequence[_Delivery], start: int) -> Sequence[_Delivery]:
+    """Give those deliveries from `start` on that one transaction takes: what thousands of members follow goes apart."""
+    size = 0
+    for end in range(start, len(deliveries)):
+        size += len(deliveries[end].payload)
+        if size > _PAYLOADS_TOGETHER and end > start:
+            return deliveries[start:end]
+    return deliveries[start:]
 
 
 async def _ack(delivery: _Delivery) -> None:

@@ -76,8 +76,10 @@ class RpcFailure(Exception):
 
 
 def to_status(error: DomainError, request_id: str) -> status_pb2.Status:
-    """Make the rich status of a domain error: ErrorInfo always, RequestInfo with the id, BadRequest for a field, RetryInfo
-    where it says when to try again."""
+    """Make the rich status of a domain error.
+
+    ErrorInfo always, RequestInfo with the id, BadRequest for a field, RetryInfo where it says when to try again.
+    """
     status = status_pb2.Status(code=error.code.value[0], message=error.message)
     details: list[object] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=error.domain, metadata=dict(error.metadata)),

@@ -29,8 +29,8 @@ class RequestContext:
     """The request behind the current work; never logged as a whole, for it holds credentials.
 
     `request` names the operation, such as "PUT /Users/{id}"; `authorization` and `scim_token` are as received.
-    `client_dialect` says which dialect of SCIM the request was in, where the gateway has said so; `administrator` is the
-    id of the account that acts, on the word of whoever calls: it counts where `identity` is the console.
+    `client_dialect` says which dialect of SCIM the request was in, where the gateway has said so; `administrator` is
+    the id of the account that acts, on the word of whoever calls: it counts where `identity` is the console.
     """
 
     request_id: str

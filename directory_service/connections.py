@@ -8,7 +8,7 @@ from rollcall.directory.v1 import events_pb2
 
 from chassis import audit, scim_token
 from chassis.database import Transaction
-from directory_service.directory import Access, Directory, in_steps
+from directory_service.directory import Access, Directory, Step, in_steps
 from directory_service.errors import (
     ConnectionDeleting,
     ConnectionNotFound,
@@ -201,15 +201,17 @@ def _delete_some(tx: Transaction, connection_id: str) -> bool:
     journal, now = Journal(connection), now_ms()
     groups = groups_repository.first_groups(tx, connection_id, DELETED_AT_ONCE)
     users = [] if groups else users_repository.first_users(tx, connection_id, DELETED_AT_ONCE)
-    members = 0
+    members, step = 0, Step()
     for group in groups:
         # Groups above it are deleted as well: that it left them need not be told.
         remove_group(tx, journal, group, now)
         members += group.member_count
-        if members >= MEMBERS_DELETED_AT_ONCE:
+        if members >= MEMBERS_DELETED_AT_ONCE or step.over:
             break
     for row in users:
         journal.user(events_pb2.UserDeleted, remove_user(tx, journal, row, now))
+        if step.over:
+            break
     finished = not groups and not users
     if finished:
         journal.of_connection(events_pb2.ConnectionDeleted)

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 LONGEST_REST = 0.1
 """Seconds that background work rests at most between two transactions."""
+STEP_SECONDS = 0.025
+"""Seconds after which a transaction of background work takes nothing more on: what waits behind it is a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,18 @@ class Directory:
     def scope(self, connection_id: str) -> Scope:
         """Return where the filters of a connection apply."""
         return Scope(self.db.dialect, connection_id, f"{self.public_url}/scim/v2/{connection_id}")
+
+
+class Step:
+    """The time of one transaction of background work, however slow the database is just then."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + STEP_SECONDS
+
+    @property
+    def over(self) -> bool:
+        """Whether the step should take nothing more on."""
+        return time.monotonic() >= self._end
 
 
 async def in_steps(step: Callable[[], Awaitable[bool]]) -> None:

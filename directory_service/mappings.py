@@ -6,7 +6,7 @@ from typing import Any
 from rollcall.directory.v1 import connection_service_pb2 as pb
 
 from chassis.database import Transaction
-from directory_service.directory import Access, Directory, in_steps
+from directory_service.directory import Access, Directory, Step, in_steps
 from directory_service.domain.metadata import MappingRefused, check_mapping, resolve
 from directory_service.errors import ConnectionDeleting, ConnectionNotFound, InvalidValue, UserNotFound
 from directory_service.repository import connections as repository
@@ -132,14 +132,18 @@ def _resolve_some(tx: Transaction, journal: Journal) -> bool:
     connection = journal.connection
     rows = users_repository.stale_users(tx, connection.id, connection.mapping_generation, RESOLVED_AT_ONCE)
     unchanged = []
+    step, done = Step(), 0
     for row in rows:
+        if done and step.over:
+            break
         if resolve(row.document, connection.mapping) == row.metadata:
             unchanged.append(row.id)
         else:
             store_change(tx, journal, row, row.document)
+        done += 1
     if unchanged:
         users_repository.set_mapping_generation(tx, connection.id, unchanged, connection.mapping_generation)
-    return len(rows) == RESOLVED_AT_ONCE
+    return done < len(rows) or len(rows) == RESOLVED_AT_ONCE
 
 
 async def unresolved_connections(directory: Directory) -> list[str]:

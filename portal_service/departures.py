@@ -20,7 +20,7 @@ from portal_service.repository import AnyRow
 
 _log = logging.getLogger(__name__)
 
-AT_ONCE = 500
+AT_ONCE = 100
 """Members whose group is deleted that one transaction lets go."""
 _LOOK_SECONDS = 1.0
 

@@ -12,6 +12,7 @@ from rollcall.directory.v1 import directory_service_pb2 as directory_pb
 
 from chassis.database import Database, Transaction
 from chassis.outbox import prune
+from directory_service import directory
 from directory_service.tables import CONNECTIONS, DELETED_GROUPS, GROUP_MEMBERS, OUTBOX, PARKED_MEMBERS, USERS
 from tests.conftest import eventually
 from tests.directory_service.world import Connected, World, operation
@@ -145,6 +146,30 @@ async def test_a_connection_is_deleted_in_chunks(
         assert await _is_empty(world, table, connected.id)
     found = await kinds(world, connected.id)
     assert (found.count("GroupDeleted"), found.count("UserDeleted")) == (4, USERS_AT_ALL)
+
+
+async def test_a_step_ends_with_its_time_however_slow_the_database_is(
+    world: World, connected: Connected, transactions: Transactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule: "never holds a lock that stalls a SCIM request for over 100 ms": a slow database means smaller steps."""
+    monkeypatch.setattr(directory, "STEP_SECONDS", 0.0)
+    for number in range(8):
+        await connected.scim.create(f"u{number}")
+    transactions.clear()
+    entry = pb.MappedAttribute(name="login", attributes=[pb.AttributeSource(key="userName")])
+    request = pb.UpdateAttributeMappingRequest(connection_id=connected.id, mapped_attributes=[entry])
+    await world.admin.call("UpdateAttributeMapping", request)
+
+    async def renewed() -> bool:
+        return (await kinds(world, connected.id)).count("UserUpdated") == 8
+
+    await eventually(renewed)
+    assert len(transactions.seconds) >= 8
+    transactions.clear()
+    await world.admin.call("DeleteConnection", pb.DeleteConnectionRequest(connection_id=connected.id))
+    await eventually(lambda: _is_gone(world, connected.id))
+    assert len(transactions.seconds) >= 8
+    assert (await kinds(world, connected.id)).count("UserDeleted") == 8
 
 
 async def _is_gone(world: World, connection_id: str) -> bool:
