@@ -28,6 +28,8 @@ from console.settings import ConsoleSettings
 from tests.stack import Stack, free_port
 
 TARGET_MILLISECONDS = 200.0
+SEARCHES = ("users by filter on title",)
+"""What is looked for user by user, as the page says where the filter is typed: its time follows their number."""
 PORTALS = ("dashboard", "store", "mdm")
 
 
@@ -37,6 +39,7 @@ def pages(slug: str, made: Population) -> dict[str, str]:
     base = {name: f"{root}/login-providers/{name}" for name in PORTALS}
     middle = len(made.users["dashboard"]) // 2
     email = quote(made.email(middle), safe="")
+    by_title = quote('title eq "Nobody"')
     by_name = quote(f'userName eq "{made.email(middle)}"')
     group = made.groups["dashboard"][0]
     found = {
@@ -48,6 +51,7 @@ def pages(slug: str, made: Population) -> dict[str, str]:
         "users by address": f"{base['dashboard']}/users?q={email}",
         "users, inactive": f"{base['dashboard']}/users?state=inactive&q=person",
         "users by filter on userName": f"{base['dashboard']}/users?filter={by_name}",
+        SEARCHES[0]: f"{base['dashboard']}/users?filter={by_title}",
         "user": f"{base['mdm']}/users/{made.users['mdm'][middle]}",
         "user with an account": f"{base['dashboard']}/users/{made.users['dashboard'][middle]}",
         "groups": f"{base['dashboard']}/groups",
@@ -189,5 +193,6 @@ async def _time(client: httpx.AsyncClient, path: str, runs: int) -> dict[str, fl
 
 
 def over(result: Mapping[str, Any]) -> list[str]:
-    """The pages whose median is not under the target."""
-    return [name for name, timed in result["pages"].items() if timed["median"] >= TARGET_MILLISECONDS]
+    """The pages whose median is not under the target, searches apart."""
+    pages = {name: timed for name, timed in result["pages"].items() if name not in SEARCHES}
+    return [name for name, timed in pages.items() if timed["median"] >= TARGET_MILLISECONDS]

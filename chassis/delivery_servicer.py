@@ -22,6 +22,8 @@ from chassis.reconcile import Item, Reconciler
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["DeliveryService"].full_name
 
 _FOLLOW_DELAY = datetime.timedelta(seconds=1)
+_BEYOND = "g"
+"""What every effect's id is before: ids are of hexadecimal digits."""
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -58,7 +60,16 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
         workspace_id = _required(request.workspace_id, "workspace_id")
         effects, limit = self._effects.c, _limit(request.page_size)
         query = _fingerprint(request)
-        statement = sa.select(self._effects).where(effects.workspace_id == workspace_id)
+        last = _page_key(request.page_token, query)
+        after = (last or request.after_effect_id) if request.after_effect_id else ""
+        before = _BEYOND if request.after_effect_id else last or request.before_effect_id or _BEYOND
+        if request.user or request.target or request.request_id or request.outcome:
+            statement = sa.select(self._effects).where(
+                effects.workspace_id == workspace_id, effects.effect_id > after, effects.effect_id < before
+            )
+            statement = statement.order_by(effects.effect_id if after else effects.effect_id.desc())
+        else:
+            statement = all_effects(self._effects, workspace_id, after=after, before=before)
         if request.outcome:
             outcome = pb.Outcome.Name(request.outcome).removeprefix("OUTCOME_")
             statement = statement.where(effects.outcome == outcome)
@@ -67,17 +78,9 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
                 statement = statement.where(effects.outcome != sa.literal_column("'APPLIED'"))
         if request.request_id:
             statement = statement.where(effects.request_id == request.request_id)
-        last = _page_key(request.page_token, query)
-        if request.after_effect_id:
-            statement = statement.where(effects.effect_id > (last or request.after_effect_id))
-            if self._db.dialect == "postgresql":
-                # Several processes commit in another order than they make ids: a follower waits until all have.
-                statement = statement.where(effects.time < datetime.datetime.now(datetime.UTC) - _FOLLOW_DELAY)
-            statement = statement.order_by(effects.effect_id)
-        else:
-            if before := last or request.before_effect_id:
-                statement = statement.where(effects.effect_id < before)
-            statement = statement.order_by(effects.effect_id.desc())
+        if request.after_effect_id and self._db.dialect == "postgresql":
+            # Several processes commit in another order than they make ids: a follower waits until all have.
+            statement = statement.where(effects.time < datetime.datetime.now(datetime.UTC) - _FOLLOW_DELAY)
         statements = [statement.limit(limit + 1)]
         for text, columns in (
             (request.user, (effects.user_id, effects.user_name)),
@@ -162,6 +165,18 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
             response = pb.VerifyResponse()
             _take(response, item)
             yield response
+
+
+def all_effects(table: sa.Table, workspace_id: str, *, after: str, before: str) -> sa.Select[Any]:
+    """Select a workspace's effects between two ids: oldest first after one, else newest first.
+
+    It is stated as a range in the order of the index: told the workspace and the order of ids, PostgreSQL may walk
+    through the effects of all the others.
+    """
+    keys = (table.c.workspace_id, table.c.effect_id)
+    first, beyond = (sa.tuple_(sa.literal(workspace_id), sa.literal(end)) for end in (after, before))
+    ordered = keys if after else tuple(key.desc() for key in keys)
+    return sa.select(table).where(sa.tuple_(*keys) > first, sa.tuple_(*keys) < beyond).order_by(*ordered)
 
 
 def _merged(tx: Transaction, statements: Iterable[sa.Select[Any]], *, newest_first: bool) -> list[sa.Row[Any]]:

@@ -538,15 +538,14 @@ def counts(tx: Transaction, workspace_id: str, connection_id: str) -> mdm_servic
     # A device that is owned is enrolled. Nearly all belong to employees of one connection: those of the others are few,
     # and to look them up costs less than to look up the owner of each device.
     owned = and_(_devices.c.workspace_id == workspace_id, _devices.c.owner_employee_id.is_not(None))
-    others = and_(employed, _employees.c.connection_id != connection_id)
-    of_others = _employees.join(_devices, _employees.c.employee_id == _devices.c.owner_employee_id)
-    owned_here = tx.execute(select(func.count()).where(owned)).scalar_one()
-    owned_elsewhere = tx.execute(select(func.count()).select_from(of_others).where(others, owned)).scalar_one()
+    others = select(_employees.c.employee_id).where(employed, _employees.c.connection_id != connection_id)
+    owned_by_others = and_(_devices.c.workspace_id == workspace_id, _devices.c.owner_employee_id.in_(others))
     return mdm_service_pb2.GetCountsResponse(
         employees=tx.execute(
             select(func.count()).where(employed, _employees.c.connection_id == connection_id)
         ).scalar_one(),
-        devices=owned_here - owned_elsewhere,
+        devices=tx.execute(select(func.count()).where(owned)).scalar_one()
+        - tx.execute(select(func.count()).where(owned_by_others)).scalar_one(),
     )
 
 

@@ -205,7 +205,7 @@ async def _events(deps: Deps, streams: Streams, administrator_id: str, tail: Tai
                 news = await tail.look()
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _PASSING:
-                    raise
+                    return  # what is watched is gone: the page says so when it is loaded again
                 news = []
             for one in news:
                 text = " ".join(rows.render(root=root, words=evidence, **_named(one)).split())

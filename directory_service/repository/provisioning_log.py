@@ -15,9 +15,11 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    literal,
     literal_column,
     select,
     text,
+    tuple_,
 )
 
 from chassis.database import Transaction
@@ -25,6 +27,9 @@ from chassis.prepared import bind_list, is_listed
 from directory_service.repository.inserts import insert_ignoring
 from directory_service.repository.times import timestamp
 from directory_service.tables import CONNECTIONS, PROVISIONING_LOG
+
+_BEYOND = "g"
+"""What every id is before: ids are of hexadecimal digits."""
 
 
 def _insert_all() -> TextClause:
@@ -91,10 +96,6 @@ def list_entries(
     """Return entries with ids below `before` (empty: any) and not below `since`, newest first."""
     table = PROVISIONING_LOG.c
     conditions: list[ColumnElement[bool]] = []
-    if before:
-        conditions.append(table.entry_id < before)
-    if since:
-        conditions.append(table.entry_id >= since)
     if request.failed_only:
         # In words of the statement, for the indexes of failed requests are found by them.
         conditions.append(table.status >= literal_column("400"))
@@ -107,17 +108,29 @@ def list_entries(
         of_workspace = select(CONNECTIONS.c.id).where(CONNECTIONS.c.workspace_id == request.workspace_id)
         owned = list(tx.execute(of_workspace).scalars())
         connections = [one for one in owned if connections is None or one in connections]
-    if connections is None:
-        return [_message(row) for row in _page(tx, conditions, limit)]
-    # Connection by connection, each along its index: a workspace has a few.
-    pages = [_page(tx, [*conditions, table.connection_id == one], limit) for one in connections]
+    if connections is None or request.request_id or request.resource_id:
+        if connections is not None:
+            conditions.append(table.connection_id.in_(connections))
+        if before:
+            conditions.append(table.entry_id < before)
+        if since:
+            conditions.append(table.entry_id >= since)
+        return [_message(row) for row in _page(tx, conditions, (table.entry_id.desc(),), limit)]
+    # Connection by connection, each along its index: a workspace has a few. Stated as a range, in the order of the
+    # index: told the connection and the order of ids, PostgreSQL may walk through the entries of all the others.
+    key, order = tuple_(table.connection_id, table.entry_id), (table.connection_id.desc(), table.entry_id.desc())
+    pages = []
+    for one in connections:
+        first, beyond = tuple_(literal(one), literal(since)), tuple_(literal(one), literal(before or _BEYOND))
+        pages.append(_page(tx, [*conditions, key >= first, key < beyond], order, limit))
     merged = heapq.merge(*pages, key=lambda row: str(row.entry_id), reverse=True)
     return [_message(row) for row, _ in zip(merged, range(limit), strict=False)]
 
 
-def _page(tx: Transaction, conditions: Iterable[ColumnElement[bool]], limit: int) -> Sequence[Row[Any]]:
-    statement = select(PROVISIONING_LOG).where(*conditions).order_by(PROVISIONING_LOG.c.entry_id.desc()).limit(limit)
-    return tx.execute(statement).all()
+def _page(
+    tx: Transaction, conditions: Iterable[ColumnElement[bool]], order: Iterable[ColumnElement[Any]], limit: int
+) -> Sequence[Row[Any]]:
+    return tx.execute(select(PROVISIONING_LOG).where(*conditions).order_by(*order).limit(limit)).all()
 
 
 def _message(row: Row[Any]) -> pb.ProvisioningLogEntry:

@@ -21,10 +21,12 @@ import portal_service.tables
 from chassis import migrations
 from chassis.consumer import _Store
 from chassis.database import Transaction, create_engine
+from chassis.delivery_servicer import all_effects
+from chassis.outbox import table_of
 from chassis.prepared import bind_list
 from chassis.relay import _Statements
 from directory_service.repository import groups, provisioning_log, users
-from tests.conftest import Schemas
+from tests.conftest import PostgresServer, Schemas
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -221,3 +223,84 @@ def test_effects_are_found_by_an_index_of_their_own(schemas: Schemas, index: str
         engine.dispose()
     assert f"{index} (workspace_id=? AND" in str(steps), steps
     assert "TEMP B-TREE" not in str(steps), steps
+
+
+def test_what_is_quiet_is_listed_without_a_walk_through_what_is_busy(
+    schemas: Schemas, postgres_server: PostgresServer
+) -> None:
+    """Specification: "every page under 200 ms", of a connection with few requests beside one with very many too.
+
+    PostgreSQL expects the few to be spread evenly among the many: then a walk backwards by id would soon meet them.
+    """
+    with schemas.database("postgresql", directory_service.tables.MIGRATIONS) as url:
+        engine = create_engine(url, "test", purpose="write")
+        names = ", ".join(column.name for column in directory_service.tables.PROVISIONING_LOG.c)
+        others = ", ".join(
+            "''" if isinstance(column.type, sa.String) else "409" if column.name == "status" else "0"
+            for column in directory_service.tables.PROVISIONING_LOG.c
+            if column.name not in ("entry_id", "connection_id")
+        )
+        assert names.startswith("entry_id, connection_id")
+        with engine.begin() as connection:
+            for owner, first, last in (("quiet", 1, 8_000), ("busy", 8_001, 20_000)):
+                connection.exec_driver_sql(
+                    f"INSERT INTO provisioning_log ({names}) SELECT lpad(to_hex(n), 8, '0'), '{owner}', {others} "
+                    f"FROM generate_series({first}, {last}) AS n"
+                )
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE provisioning_log")
+        asked: list[tuple[str, Any]] = []
+        sa.event.listen(engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+        with engine.connect() as connection:
+            plain = "SELECT * FROM provisioning_log WHERE connection_id = 'quiet' ORDER BY entry_id DESC LIMIT 51"
+            walk = str(connection.exec_driver_sql(f"EXPLAIN {plain}").all())
+            assert "provisioning_log_pkey" in walk, "it would be found as plainly asked for, too"
+            asked.clear()
+            tx = Transaction(connection, "postgresql", reading=True)
+            for request in ({}, {"failed_only": True}):
+                assert len(log_page(tx, connection_id="quiet", **request)) == 51
+            for statement, parameters in list(asked):
+                plan = str(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all())
+                assert re.search(r"Index Scan Backward using ix_provisioning_log_connection", plan), plan
+                assert "Sort" not in plan
+        engine.dispose()
+
+
+@pytest.mark.parametrize("after", ["", "00000001"])
+def test_effects_of_a_quiet_workspace_are_listed_without_a_walk_through_the_others(
+    schemas: Schemas, postgres_server: PostgresServer, after: str
+) -> None:
+    """The same of effects, newest first and for following."""
+    with schemas.database("postgresql", portal_service.tables.MIGRATIONS) as url:
+        engine = create_engine(url, "test", purpose="write")
+        effects = table_of(portal_service.tables.Effects).c
+        values = {
+            column.name: "false"
+            if isinstance(column.type, sa.Boolean)
+            else "0"
+            if isinstance(column.type, sa.BigInteger)
+            else "now()"
+            if column.name == "time"
+            else "n::text"
+            if column.name in ("effect_id", "event_id")
+            else "''"
+            for column in effects
+        }
+        with engine.begin() as connection:
+            for owner, first, last in (("quiet", 10_001, 18_000), ("busy", 18_001, 30_000)):
+                chosen = values | {"workspace_id": f"'{owner}'", "outcome": "'APPLIED'"}
+                connection.exec_driver_sql(
+                    f"INSERT INTO effects ({', '.join(chosen)}) SELECT {', '.join(chosen.values())} "
+                    f"FROM generate_series({first}, {last}) AS n"
+                )
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE effects")
+            statement = all_effects(table_of(portal_service.tables.Effects), "quiet", after=after, before="g").limit(51)
+            text = str(statement.compile(engine, compile_kwargs={"literal_binds": True}))
+            plain = "SELECT * FROM effects WHERE workspace_id = 'quiet' ORDER BY effect_id DESC LIMIT 51"
+            walk = str(connection.exec_driver_sql(f"EXPLAIN {plain}").all())
+            assert "effects_pkey" in walk, "it would be found as plainly asked for, too"
+            plan = str(connection.exec_driver_sql(f"EXPLAIN {text}").all())
+        engine.dispose()
+    assert re.search(r"Index Scan( Backward)? using ix_effects_workspace", plan), plan
+    assert "Sort" not in plan
