@@ -129,6 +129,13 @@ _FIELDS: Mapping[str, str] = {
     "state": "State",
     "metadata": "Attributes",
 }
+_VALUES: Mapping[str, Mapping[str, str]] = {
+    "role": {portal.Role.Name(role).removeprefix("ROLE_"): text for role, text in ROLES.items()},
+    "role_source": {
+        portal.RoleSource.Name(source).removeprefix("ROLE_SOURCE_"): text for source, text in ROLE_SOURCES.items()
+    },
+    "state": {"ENROLLED": "Enrolled", "REMOVED": "Removed"},
+}
 _LONGEST = 200
 
 
@@ -174,10 +181,12 @@ def changes(effect: delivery.Effect, names: Mapping[str, str] | None = None) -> 
         return [Change("Value", _shown(before, known), _shown(after, known))] if before != after else []
     old, new = before or {}, after or {}
     parts = [part for part in dict.fromkeys((*old, *new)) if old.get(part) != new.get(part)]
-    return [
-        Change(_FIELDS.get(part, _spelled(part)), _shown(old.get(part), known), _shown(new.get(part), known))
-        for part in parts
-    ]
+    found = []
+    for part in parts:
+        meant = _VALUES.get(part, known)
+        name = _FIELDS.get(part, _spelled(part))
+        found.append(Change(name, _shown(old.get(part), meant), _shown(new.get(part), meant)))
+    return found
 
 
 def status_state(status: int) -> State:

@@ -52,7 +52,9 @@ class Effects:
         )
         if outcome in OUTCOMES:
             request.outcome = NUMBERS[outcome]
-        effects, more = await list_effects(self._services, request, PAGE_SIZE)
+        (effects, more), policies = await asyncio.gather(
+            list_effects(self._services, request, PAGE_SIZE), known_policies(self._services, workspace)
+        )
         root = f"{workspace_address(workspace)}/effects"
         kept = {"outcome": outcome if outcome in OUTCOMES else "", "user": user, "target": target}
         await page(
@@ -62,6 +64,7 @@ class Effects:
             workspace=workspace,
             breadcrumbs=trail(workspace),
             effects=effects,
+            names=policies,
             outcomes=list(OUTCOMES.items()),
             outcome=kept["outcome"],
             user=user,
@@ -112,6 +115,7 @@ class Why:
             cause=cause,
             changes=evidence.changes(effect, policies),
             others=others,
+            names=policies,
             more_others=more,
             target=target,
             target_href=target_address(workspace, effect),

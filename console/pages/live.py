@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import falcon
@@ -22,6 +22,7 @@ from rollcall.directory.v1 import provisioning_log_service_pb2 as log
 
 from console import evidence
 from console.history import list_effects
+from console.pages.policies import known_policies
 from console.rendering import page
 from console.request import Request, Response
 from console.scope import Scope, find_scope, find_workspace, trail, workspace_address
@@ -29,6 +30,8 @@ from console.services import Services
 from console.tail import POLL_SECONDS, News, Source, Tail
 
 if TYPE_CHECKING:
+    from rollcall.directory.v1 import connection_service_pb2 as connections
+
     from console.app import App
     from console.deps import Deps
 
@@ -81,7 +84,9 @@ class ConnectionLive:
         """Show the newest requests and effects of the connection; script goes on from there."""
         scope = await find_scope(self._services, slug, portal_name)
         source = source_of(scope)
-        entries, effects = await newest(self._services, source)
+        (entries, effects), names = await asyncio.gather(
+            newest(self._services, source), known_policies(self._services, scope.workspace)
+        )
         await page(
             req,
             resp,
@@ -90,6 +95,7 @@ class ConnectionLive:
             what=scope.connection.display_name,
             entries=entries,
             effects=effects,
+            names=names,
             events_href=f"{scope.base}/live/events",
             words=evidence,
         )
@@ -104,7 +110,9 @@ class WorkspaceLive:
     async def on_get(self, req: Request, resp: Response, slug: str) -> None:
         """Show the newest requests and effects of the workspace; script goes on from there."""
         workspace = await find_workspace(self._services, slug)
-        entries, effects = await newest(self._services, Source(workspace.workspace_id))
+        (entries, effects), names = await asyncio.gather(
+            newest(self._services, Source(workspace.workspace_id)), known_policies(self._services, workspace)
+        )
         await page(
             req,
             resp,
@@ -114,6 +122,7 @@ class WorkspaceLive:
             what=workspace.name,
             entries=entries,
             effects=effects,
+            names=names,
             events_href=f"{workspace_address(workspace)}/live/events",
             words=evidence,
         )
@@ -129,8 +138,7 @@ class ConnectionEvents:
     async def on_get(self, req: Request, resp: Response, slug: str, portal_name: str) -> None:
         """Open the stream, or refuse one too many."""
         scope = await find_scope(self._deps.services, slug, portal_name)
-        root = workspace_address(scope.workspace)
-        open_stream(req, resp, self._deps, self._streams, source_of(scope), root)
+        await open_stream(req, resp, self._deps, self._streams, source_of(scope), scope.workspace)
 
 
 class WorkspaceEvents:
@@ -143,8 +151,7 @@ class WorkspaceEvents:
     async def on_get(self, req: Request, resp: Response, slug: str) -> None:
         """Open the stream, or refuse one too many."""
         workspace = await find_workspace(self._deps.services, slug)
-        source = Source(workspace.workspace_id)
-        open_stream(req, resp, self._deps, self._streams, source, workspace_address(workspace))
+        await open_stream(req, resp, self._deps, self._streams, Source(workspace.workspace_id), workspace)
 
 
 def add_routes(app: App, deps: Deps) -> None:
@@ -180,7 +187,9 @@ async def newest(services: Services, source: Source) -> tuple[list[log.Provision
     return list(answer.entries), own
 
 
-def open_stream(req: Request, resp: Response, deps: Deps, streams: Streams, source: Source, root: str) -> None:
+async def open_stream(
+    req: Request, resp: Response, deps: Deps, streams: Streams, source: Source, workspace: connections.Workspace
+) -> None:
     """Answer with the news of a source. Raises falcon.HTTPServiceUnavailable where too many streams are open."""
     administrator = req.context.administrator
     assert administrator is not None, "the middleware lets nobody else through"
@@ -191,10 +200,14 @@ def open_stream(req: Request, resp: Response, deps: Deps, streams: Streams, sour
             retry_after=10,
         )
     since = _since(req.get_header("Last-Event-ID") or "", time.time())
-    resp.sse = _events(deps, streams, administrator.id, Tail(deps.services, source, since=since), root)
+    tail = Tail(deps.services, source, since=since)
+    names = await known_policies(deps.services, workspace)
+    resp.sse = _events(deps, streams, administrator.id, tail, workspace_address(workspace), names)
 
 
-async def _events(deps: Deps, streams: Streams, administrator_id: str, tail: Tail, root: str) -> AsyncIterator[SSEvent]:
+async def _events(
+    deps: Deps, streams: Streams, administrator_id: str, tail: Tail, root: str, names: Mapping[str, str]
+) -> AsyncIterator[SSEvent]:
     rows = deps.templates.get_template("live_row.html")
     ends = time.monotonic() + STREAM_SECONDS
     with streams.one(administrator_id):
@@ -208,7 +221,7 @@ async def _events(deps: Deps, streams: Streams, administrator_id: str, tail: Tai
                     return  # what is watched is gone: the page says so when it is loaded again
                 news = []
             for one in news:
-                text = " ".join(rows.render(root=root, words=evidence, **_named(one)).split())
+                text = " ".join(rows.render(root=root, words=evidence, names=names, **_named(one)).split())
                 yield SSEvent(event="request" if isinstance(one, log.ProvisioningLogEntry) else "effect", text=text)
             # The id of where the browser is; and a sign of life, by which a browser that has gone is noticed.
             yield SSEvent(event="heartbeat", text="", event_id=at) if news else SSEvent(comment="nothing new")

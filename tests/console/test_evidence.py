@@ -87,7 +87,7 @@ async def test_a_request_leads_to_its_events_and_effects_and_an_effect_back_to_t
     acme.stack.settled()
     page = await console.get(f"{acme.root}/devices/{device}")
     assert "Change the policy" in text_of(page)
-    assert "Policy: none → " in text_of(page)
+    assert "Policy: none → Locked" in text_of(page)
     why = re.search(rf'href="({acme.root}/why/[^"]+)"', page)
     assert why is not None
     found = await console_shows(console, why[1], "Okta, catalogue application")
@@ -116,7 +116,7 @@ async def test_why_of_a_role_leads_to_the_group_push(console: Console, acme: Com
     acme.create_group("dashboard", "applivery-editor", kim)
     acme.stack.settled()
     page = await console.get(f"{acme.root}/collaborators/person?email=kim%40acme.test")
-    assert "Role: VIEWER → EDITOR" in text_of(page)
+    assert "Role: Viewer → Developer / Editor" in text_of(page)
     why = re.search(rf'href="({acme.root}/why/[^"]+)">Set the role', page)
     assert why is not None
     words = text_of(await console_shows(console, why[1], "POST /Groups"))
@@ -134,7 +134,7 @@ async def test_why_of_what_a_person_did_names_their_request(console: Console, ac
         portal.UpdateRulesRequest(connection_id=connection_id, role_mode=portal.ROLE_MODE_CONTINUOUS)
     )
     acme.stack.portal.MapRole(portal.MapRoleRequest(connection_id=connection_id, group="Leads", role=portal.ROLE_ADMIN))
-    page = await console_shows(console, f"{acme.root}/effects?target={person('lou@acme.test')}", "Role: VIEWER → ADMIN")
+    page = await console_shows(console, f"{acme.root}/effects?target={person('lou@acme.test')}", "Role: Viewer → Admin")
     why = re.search(rf'href="({acme.root}/why/[^"]+)">Set the role', page)
     assert why is not None
     assert "that is not kept" in text_of(await console.get(why[1]))
@@ -229,7 +229,7 @@ async def test_a_dead_letter_whose_cause_is_mended_is_applied(console: Console, 
 @pytest.mark.parametrize(
     ("before", "after", "changes"),
     [
-        ("", '{"role":"ADMIN","role_source":"GROUP"}', [("Role", "none", "ADMIN"), ("Role from", "none", "GROUP")]),
+        ("", '{"role":"ADMIN","role_source":"GROUP"}', [("Role", "none", "Admin"), ("Role from", "none", "Group")]),
         ('{"policy_id":"p1"}', '{"policy_id":"p2"}', [("Policy", "Kiosk", "p2")]),
         ('{"active":true,"email":"a"}', '{"active":false,"email":"a"}', [("Active", "yes", "no")]),
         ('"a@x"', '"b@x"', [("Value", "a@x", "b@x")]),
