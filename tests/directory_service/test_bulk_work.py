@@ -151,7 +151,7 @@ async def test_a_connection_is_deleted_in_chunks(
 async def test_a_step_ends_with_its_time_however_slow_the_database_is(
     world: World, connected: Connected, transactions: Transactions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rule: "never holds a lock that stalls a SCIM request for over 100 ms": a slow database means smaller steps."""
+    """The rule: "never holds a lock that stalls a SCIM request for over 100 ms": if slow, in small steps."""
     monkeypatch.setattr(directory, "STEP_SECONDS", 0.0)
     for number in range(8):
         await connected.scim.create(f"u{number}")
