@@ -32,7 +32,7 @@ WRITES = {
     "BulkWrite",
 }
 INTERNAL = {"ListParkedMembers", "StreamSnapshot", "GetEvent"}
-ADMINISTRATIVE = {"ReplayEvents"}
+ADMINISTRATIVE = {"ReplayEvents", "FindUsers"}
 SERVICE_READS = {
     "GetUser", "ListUsers", "GetGroup", "ListGroups", "ListGroupMembers", "ListExtensions",
     "SearchResources", *INTERNAL, "GetWorkspace", "ListWorkspaces",
@@ -46,6 +46,7 @@ def request_of(method: str, connection_id: str, user_id: str, group_id: str) -> 
         "CreateUser": pb.CreateUserRequest(connection_id=connection_id, user=user("new@b")),
         "GetUser": pb.GetUserRequest(connection_id=connection_id, id=user_id, include_groups=True),
         "ListUsers": pb.ListUsersRequest(connection_id=connection_id),
+        "FindUsers": pb.FindUsersRequest(connection_id=connection_id),
         "ListExtensions": pb.ListExtensionsRequest(connection_id=connection_id),
         "UpdateUser": pb.UpdateUserRequest(connection_id=connection_id, user=user("new@b", id=user_id)),
         "PatchUser": pb.PatchUserRequest(

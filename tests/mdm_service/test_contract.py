@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from rollcall.mdm.v1 import errors_pb2, mdm_service_pb2
 
 from chassis import migrations
-from chassis.auth import ADMIN, GATEWAY, MDM, PORTAL
+from chassis.auth import ADMIN, CONSOLE, GATEWAY, MDM, PORTAL
 from chassis.errors import DomainError
 from chassis.paging import InvalidPageToken
 from mdm_service import access, devices, errors, rules, segments
@@ -76,7 +76,8 @@ def test_administrators_may_do_everything_and_services_only_read() -> None:
         for method in service.methods:
             allowed = policy.allowed(f"/{service.full_name}/{method.name}")
             reads = method.name.startswith(("Get", "List"))
-            assert allowed == (frozenset({ADMIN, PORTAL, GATEWAY}) if reads else frozenset({ADMIN}))
+            person = {ADMIN} if method.name in ("Reconcile", "Verify", "ReportDeviceCommand") else {ADMIN, CONSOLE}
+            assert allowed == (person | {PORTAL, GATEWAY} if reads else person)
             assert MDM not in allowed
     assert policy.allowed("/rollcall.directory.v1.DirectoryService/GetUser") == frozenset()
 
