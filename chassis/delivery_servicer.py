@@ -16,7 +16,7 @@ from chassis.database import Database, Transaction
 from chassis.delivery_tables import DeliveryTables
 from chassis.effect_messages import effect_message
 from chassis.errors import DomainError
-from chassis.paging import decode_page_token, encode_page_token, page_limit
+from chassis.paging import InvalidPageToken, decode_page_token, encode_page_token, page_limit
 from chassis.reconcile import Item, Reconciler
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["DeliveryService"].full_name
@@ -58,6 +58,8 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
     async def ListEffects(self, request: pb.ListEffectsRequest, context: _Context) -> pb.ListEffectsResponse:
         """List a workspace's effects, newest first, or oldest first after a given one. AIP-132, AIP-158."""
         workspace_id = _required(request.workspace_id, "workspace_id")
+        for field in ("user", "target", "request_id", "after_effect_id", "before_effect_id"):
+            _storable(getattr(request, field), field)
         effects, limit = self._effects.c, _limit(request.page_size)
         query = _fingerprint(request)
         last = _page_key(request.page_token, query)
@@ -112,6 +114,7 @@ class DeliveryServicer(pb_grpc.DeliveryServiceServicer):
         self, request: pb.ListDeadLettersRequest, context: _Context
     ) -> pb.ListDeadLettersResponse:
         """List dead letters, oldest first. AIP-132, AIP-158."""
+        _storable(request.connection_id, "connection_id")
         limit, query = _limit(request.page_size), f"dead_letters\n{request.connection_id}"
         statement = sa.select(self._dead).order_by(self._dead.c.id).limit(limit + 1)
         if request.connection_id:
@@ -197,6 +200,13 @@ def _take(response: pb.ReconcileResponse | pb.VerifyResponse, item: Item) -> Non
 def _required(value: str, field: str) -> str:
     if not value:
         raise InvalidValue(f"{field} is required", field=field)
+    return _storable(value, field)
+
+
+def _storable(value: str, field: str) -> str:
+    """Return what a database can look for: PostgreSQL refuses NUL."""
+    if "\0" in value:
+        raise InvalidValue(f"{field} must not hold NUL", field=field)
     return value
 
 
@@ -207,7 +217,10 @@ def _limit(page_size: int) -> int:
 
 
 def _page_key(token: str, query: str) -> str:
-    return str(decode_page_token(token, query, types=[str], domain=DOMAIN)[0]) if token else ""
+    key = str(decode_page_token(token, query, types=[str], domain=DOMAIN)[0]) if token else ""
+    if "\0" in key:
+        raise InvalidPageToken(DOMAIN)  # nobody was given such a one
+    return key
 
 
 def _fingerprint(request: pb.ListEffectsRequest) -> str:

@@ -25,6 +25,7 @@ DAY_MS = 86_400_000
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LONGEST = 512
 _LATEST_MS = 2**47
+_SOUGHT = ("connection_id", "workspace_id", "request_id", "resource_id")
 _TEXTS = ("request_id", "method", "route", "scim_type", "detail", "resource_kind", "resource_id")
 
 
@@ -48,6 +49,9 @@ async def list_entries(
     directory: Directory, request: pb.ListProvisioningLogEntriesRequest, *, before: str, limit: int
 ) -> list[pb.ProvisioningLogEntry]:
     """List entries with ids below `before` (empty: any), newest first. Raises InvalidValue."""
+    for name in _SOUGHT:
+        if "\0" in getattr(request, name):
+            raise InvalidValue(name, "must not hold NUL")
     since = first_id(_milliseconds(request.start_time)) if request.HasField("start_time") else ""
     return await directory.db.read(
         lambda tx: repository.list_entries(tx, request, before=before, since=since, limit=limit)

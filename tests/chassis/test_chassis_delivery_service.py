@@ -342,3 +342,15 @@ async def test_dead_letters_are_found_by_connection(db: Database, service) -> No
     assert (first, await ids(connection_id="c", page_size=2, page_token=token)) == (["0", "2"], (["3"], ""))
     stolen = service.ListDeadLetters(pb.ListDeadLettersRequest(connection_id="d", page_token=token))
     assert (await failure(stolen)).reason == "INVALID_PAGE_TOKEN"
+
+
+@pytest.mark.parametrize(
+    "field", ["workspace_id", "user", "target", "request_id", "after_effect_id", "before_effect_id"]
+)
+async def test_a_text_that_no_database_holds_is_refused_by_its_field(db: Database, service, field: str) -> None:
+    """HOUSE: "Errors are product: clear, specific, name the field and the rule": on every database the same."""
+    request = pb.ListEffectsRequest(**{"workspace_id": "w", field: "a\0b"})
+    failed = await failure(service.ListEffects(request))
+    assert (failed.code, failed.reason, failed.field) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_VALUE", field)
+    failed = await failure(service.ListDeadLetters(pb.ListDeadLettersRequest(connection_id="c\0")))
+    assert (failed.reason, failed.field) == ("INVALID_VALUE", "connection_id")

@@ -312,3 +312,13 @@ async def test_requests_about_one_resource_are_found(world: World) -> None:
         assert await edge.entries(connection_id=other.id, resource_id=ids[0]) == []
         paged = await edge.entries(connection_id=connected.id, resource_id=ids[0], page_size=1)
         assert [one.method for one in paged] == ["DELETE"]
+
+
+@pytest.mark.parametrize("field", ["connection_id", "workspace_id", "request_id", "resource_id"])
+async def test_a_text_that_no_database_holds_is_refused_by_its_field(world: World, field: str) -> None:
+    """HOUSE: "Errors are product: clear, specific, name the field and the rule": on every database the same."""
+    log = provisioning_log_service_pb2_grpc.ProvisioningLogServiceStub(world.channels["admin"])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await log.ListProvisioningLogEntries(pb.ListProvisioningLogEntriesRequest(**{field: "a\0b"}))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert field in str(caught.value.details())
