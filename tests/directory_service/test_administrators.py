@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 from rollcall.directory.v1 import administrator_service_pb2 as pb
@@ -34,6 +35,14 @@ from tests.directory_service.world import World
 
 PASSWORD = "correct horse battery"
 SIGNING_IN = ("SignIn", "SignInWithOpenId", "GetSignInLink", "RedeemSignInLink", "GetSession", "SignOut")
+
+
+@pytest.fixture(autouse=True)
+def little_work(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash with little work where what a hash costs is not the question."""
+    if not any(part in request.node.name for part in ("worked_on", "less_work")):
+        hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+        monkeypatch.setattr("directory_service.passwords._HASHER", hasher)
 
 
 def address() -> str:
