@@ -49,7 +49,7 @@ def problem_of(error: grpc.RpcError) -> Problem:
     """Say what a failed call means."""
     failure = from_rpc_error(error)
     code, message = failure.code, _sentence(failure.message)
-    retry = 0 if failure.retry_seconds is None else max(1, -(-int(failure.retry_seconds * 1000) // 1000))
+    retry = 0 if failure.retry_seconds is None else max(1, -(-round(failure.retry_seconds * 1000) // 1000))
     if code is grpc.StatusCode.NOT_FOUND:
         return Problem(falcon.HTTP_404, "Not found", message, failure.field or "", failure.reason)
     if code in _AT_THE_FORM and failure.reason:

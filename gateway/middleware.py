@@ -8,7 +8,6 @@ wrong method, a body that is refused) is held back until the directory has been 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import re
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import falcon.asgi
 import orjson
 
 from chassis import telemetry
+from chassis.client_address import client_address, networks
 from chassis.request_context import RequestContext, request_context
 from gateway.admission import Admission
 from gateway.directory import Directory
@@ -63,7 +63,7 @@ class Edge:
         self._rate_limit = rate_limit
         self._failures = failures
         self._deadline_seconds = deadline_seconds
-        self._trusted = [ipaddress.ip_network(network) for network in trusted_proxies]
+        self._trusted = networks(trusted_proxies)
         self._log_requests = log_requests
         self._provisioning_log = provisioning_log
         self._metrics = metrics
@@ -162,25 +162,8 @@ class Edge:
         span.end(name=f"{method} {route}".rstrip(), error=error, attributes=attributes)
 
     def _address(self, request: Request) -> str:
-        """Return the client's address: beyond the proxies that are trusted, the nearest that is not."""
         client = request.scope.get("client")
-        address: str = client[0] if client else ""
-        if not self._trusted:
-            return address
-        hops = request._header(b"x-forwarded-for").split(",")
-        while hops and self._is_trusted(address):
-            hop = hops.pop().strip()
-            if not hop:
-                break
-            address = hop
-        return address
-
-    def _is_trusted(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._trusted)
+        return client_address(client[0] if client else "", request._header(b"x-forwarded-for"), self._trusted)
 
     def _log(self, request: Request, response: falcon.asgi.Response, level: int, seconds: float) -> None:
         exchange = request.exchange

@@ -24,7 +24,7 @@ class Up:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        arguments = " ".join(["--data-dir", str(data_dir), "--port", str(self.port), *extra])
+        arguments = " ".join(["--data-dir", str(data_dir), "--port", str(self.port), "--console-port", "0", *extra])
         self.process = subprocess.Popen(
             ["make", "--no-print-directory", "up", f"ARGS={arguments}"],
             cwd=ROOT,

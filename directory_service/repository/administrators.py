@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollcall.directory.v1 import administrator_service_pb2 as pb
-from sqlalchemy import Row, Table, delete, func, insert, or_, select, update
+from sqlalchemy import Row, Table, delete, insert, or_, select, update
 
 from chassis.database import Transaction
 from directory_service.repository.inserts import insert_ignoring
@@ -286,9 +286,3 @@ def delete_ended(tx: Transaction, *, now_ms: int, used_before_ms: int, tried_bef
         found = select(key).where(condition).limit(chunk)
         deleted += tx.execute(delete(table).where(key.in_(found))).rowcount
     return deleted
-
-
-def count_enabled(tx: Transaction) -> int:
-    """Count the accounts that may sign in."""
-    statement = select(func.count()).select_from(ADMINISTRATORS).where(ADMINISTRATORS.c.enabled)
-    return int(tx.execute(statement).scalar_one())

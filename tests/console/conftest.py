@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +20,8 @@ from console.app import App, create_app
 from console.middleware import csrf_token
 from console.services import NAMES, Services
 from console.settings import ConsoleSettings
-from tests.stack import Stack
+from tests.nursery import nursery
+from tests.stack import REPOSITORY, Stack, eventually
 
 HOST = "http://console.test"
 PASSWORD = "correct horse battery"
@@ -111,6 +113,46 @@ async def running(configuration: ConsoleSettings, stack: Stack) -> AsyncIterator
     finally:
         app.deps.closing.set()
         await services.stop()
+
+
+@contextmanager
+def console_process(stack: Stack, **changes: str) -> Iterator[tuple[str, Any]]:
+    """Run a console as a process of its own; give its address and the process. It must end when it is told to.
+
+    A setting that is empty is not made.
+    """
+    log = stack.directory / "logs" / "console.log"
+    port_file = stack.directory / "ports" / f"console-{secrets.token_hex(4)}"
+    values = {
+        "ADDRESS": "127.0.0.1:0",
+        "PORT_FILE": str(port_file),
+        "CREDENTIALS_FILE": str(stack.directory / "credentials.json"),
+        **{f"{name.upper()}_TARGET": f"127.0.0.1:{stack.ports[name]}" for name in NAMES},
+        **changes,
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CONSOLE_")}
+    environment |= {f"CONSOLE_{name}": value for name, value in values.items() if value}
+    process = nursery().spawn(["-m", "console"], environment, str(log), str(REPOSITORY))
+
+    def listens() -> bool:
+        assert process.poll() is None, log.read_text()[-4000:]
+        return port_file.exists()
+
+    try:
+        eventually(listens, timeout=30, what="the console's port")
+        yield f"http://127.0.0.1:{port_file.read_text()}", process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        assert process.wait(15) == 0
+
+
+def is_ready(url: str) -> bool:
+    """Whether a console says that it would show pages."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +25,8 @@ from rollcall.directory.v1 import connection_service_pb2 as connections_pb
 from rollcall.mdm.v1 import mdm_service_pb2 as mdm_pb
 from rollcall.portal.v1 import portal_service_pb2 as portal_pb
 
-from tests.console.conftest import PASSWORD, Person, make_person
-from tests.nursery import nursery
-from tests.stack import REPOSITORY, Connection, Stack, eventually, free_port
+from tests.console.conftest import PASSWORD, Person, console_process, is_ready, make_person
+from tests.stack import REPOSITORY, Connection, Stack, eventually
 
 SCREENSHOTS = REPOSITORY / "docs" / "screenshots"
 DESKTOP = {"width": 1280, "height": 800}
@@ -111,35 +109,9 @@ class Site:
 @pytest.fixture(scope="module")
 def site(console_stack: Stack) -> Iterator[Site]:
     """The running console."""
-    port = free_port()
-    log = console_stack.directory / "logs" / "console.log"
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("CONSOLE_")},
-        "CONSOLE_ADDRESS": f"127.0.0.1:{port}",
-        "CONSOLE_CREDENTIALS_FILE": str(console_stack.directory / "credentials.json"),
-        "CONSOLE_GRACE_SECONDS": "2",
-        **{
-            f"CONSOLE_{name.upper()}_TARGET": f"127.0.0.1:{console_stack.ports[name]}"
-            for name in ("directory", "portal", "mdm")
-        },
-    }
-    process = nursery().spawn(["-m", "console"], environment, str(log), str(REPOSITORY))
-    url = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        assert process.poll() is None, log.read_text()[-4000:]
-        try:
-            return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    try:
-        eventually(answers, timeout=30, what="the console")
+    with console_process(console_stack) as (url, _):
+        eventually(lambda: is_ready(url), timeout=30, what="the console")
         yield Site(url, console_stack)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        # Also while a live page is open: it must not keep the process.
-        assert process.wait(10) == 0
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,20 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from rollcall.directory.v1 import connection_service_pb2
+from rollcall.directory.v1 import (
+    administrator_service_pb2,
+    administrator_service_pb2_grpc,
+    connection_service_pb2,
+)
 from rollcall.portal.v1 import portal_service_pb2
 
 from cli.main import run
+from tests.console.conftest import console_process, is_ready
 from tests.security.certificates import Authority, Certificate
-from tests.stack import CHANNEL_OPTIONS, SERVICES, Connection, Stack, refusal
+from tests.stack import CHANNEL_OPTIONS, SERVICES, Connection, Stack, eventually, refusal
 
 PUBLIC_URL = "https://scim.example.com"
-IDENTITIES = ",".join(f"{name}.rollcall.svc={name}" for name in ("admin", "gateway", "portal", "mdm"))
+IDENTITIES = ",".join(f"{name}.rollcall.svc={name}" for name in ("admin", "console", "gateway", "portal", "mdm"))
 
 
 class ProductionStack(Stack):
@@ -26,7 +31,7 @@ class ProductionStack(Stack):
         urls = {name: f"sqlite:///{directory / f'{name}.db'}" for name in SERVICES}
         super().__init__(directory, urls, kind="sqlite", exact_permissions=True)
         self.authority = Authority(directory / "certificates")
-        names = ("nats", *SERVICES, "gateway", "admin")
+        names = ("nats", *SERVICES, "gateway", "console", "admin")
         self.certificates: dict[str, Certificate] = {
             name: self.authority.issue(f"{name}.rollcall.svc", "localhost") for name in names
         }
@@ -130,6 +135,28 @@ def test_an_identity_may_do_what_it_is_for_and_no_more(production: ProductionSta
                 call(b"", timeout=10)
             told = refusal(caught.value)
             assert (told.code, told.reason) == (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED")
+
+
+def test_the_console_is_known_by_its_certificate(production: ProductionStack) -> None:
+    """SECURITY: "mTLS in production (certificate SAN → allowed methods …)": it alone may sign somebody in."""
+    own = production.certificates["console"]
+    accounts = administrator_service_pb2_grpc.AdministratorServiceStub(production.channel("directory"))
+    link = accounts.CreateSignInLink(administrator_service_pb2.CreateSignInLinkRequest()).link_token
+    settings = {
+        "ENVIRONMENT": "production",
+        "PUBLIC_URL": "https://console.example.com",
+        "CREDENTIALS_FILE": "",
+        "TLS_CERTIFICATE_FILE": str(own.certificate),
+        "TLS_KEY_FILE": str(own.key),
+        "TLS_CA_FILE": str(production.authority.certificate),
+        **{f"{name.upper()}_TARGET": f"localhost:{production.ports[name]}" for name in SERVICES},
+    }
+    with console_process(production, **settings) as (url, _):
+        eventually(lambda: is_ready(url), timeout=30, what="the console")
+        shown = httpx.get(f"{url}/sign-in/link/{link}")
+        assert shown.status_code == 200
+        assert "Create your account" in shown.text
+        assert shown.headers["set-cookie"].startswith("__Host-rollcall_visitor=")
 
 
 def test_the_command_line_is_an_administrator_by_its_certificate(
