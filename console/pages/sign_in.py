@@ -1,4 +1,4 @@
-"""Signing in and out: by password, by a one-time link, with an OpenID provider; and one's own password."""
+"""Signing in and out, by password and by a one-time link; and one's own password."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from rollcall.directory.v1 import administrator_service_pb2 as pb
 
 from console import cookies
 from console.forms import Form, form
-from console.openid import OpenId, OpenIdRefused
 from console.problems import Problem, at_form, problem_of
 from console.rendering import flash, page, plural, redirect
 from console.request import Request, Response
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
     from console.deps import Deps
 
 WRONG = "The e-mail address or the password is wrong, or the account is disabled."
-NOBODY = "No administrator here has the e-mail address that you have there, or the account is disabled."
 SHORTEST_PASSWORD = 12
-OPENID_SECONDS = 600
-"""How long somebody may take at the OpenID provider."""
 
 
 class SignIn:
@@ -199,49 +195,6 @@ class Account:
         await page(req, resp, "account.html", status=status, form=sent, account=answer.administrator)
 
 
-class SignInWithOpenId:
-    """`/sign-in/openid`: sends the browser to the OpenID provider, and takes it back at `/sign-in/openid/callback`."""
-
-    def __init__(self, deps: Deps, openid: OpenId) -> None:
-        self._deps = deps
-        self._openid = openid
-
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Send the browser to the provider."""
-        try:
-            location, pending = await self._openid.begin(local_path(req.get_param("next") or ""))
-        except OpenIdRefused as error:
-            await self._refuse(req, resp, str(error), falcon.HTTP_502)
-            return
-        cookies.put(resp, cookies.OPENID, pending, seconds=OPENID_SECONDS)
-        redirect(resp, location)
-
-    async def on_get_callback(self, req: Request, resp: Response) -> None:
-        """Open a session for whom the provider has signed in."""
-        pending = cookies.get(req, resp, cookies.OPENID)
-        cookies.drop(resp, cookies.OPENID)
-        try:
-            person = await self._openid.finish(req.query_string, pending)
-        except OpenIdRefused as error:
-            await self._refuse(req, resp, str(error), falcon.HTTP_403)
-            return
-        request = pb.SignInWithOpenIdRequest(issuer=person.issuer, subject=person.subject, email=person.email)
-        try:
-            answer = await self._deps.services.administrators.SignInWithOpenId(request)
-        except grpc.aio.AioRpcError as error:
-            if problem_of(error).reason != "INVALID_SIGN_IN":
-                raise
-            await self._refuse(req, resp, NOBODY, falcon.HTTP_403)
-            return
-        begin_session(resp, answer.session)
-        redirect(resp, person.destination)
-
-    async def _refuse(self, req: Request, resp: Response, message: str, status: str) -> None:
-        sent = Form({})
-        sent.fail("", message)
-        await page(req, resp, "sign_in.html", status=status, form=sent, next="/", openid_href="/sign-in/openid")
-
-
 def add_routes(app: App, deps: Deps) -> None:
     """Add what belongs to signing in."""
     app.add_route("/sign-in", SignIn(deps))
@@ -249,9 +202,10 @@ def add_routes(app: App, deps: Deps) -> None:
     app.add_route("/sign-out", SignOut(deps))
     app.add_route("/account", Account(deps))
     if deps.settings.openid_issuer:
-        with_openid = SignInWithOpenId(deps, OpenId(deps.settings))
-        app.add_route("/sign-in/openid", with_openid)
-        app.add_route("/sign-in/openid/callback", with_openid, suffix="callback")
+        # Its libraries cost a third of the console's start and memory: only a console that has a provider loads them.
+        from console.pages import sign_in_with_openid
+
+        sign_in_with_openid.add_routes(app, deps)
 
 
 def local_path(text: str) -> str:
