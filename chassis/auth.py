@@ -100,10 +100,15 @@ class Credentials:
         return found
 
 
-def generate_credentials(path: Path | str, names: Iterable[str]) -> dict[str, str]:
-    """Make a file of fresh secrets of 256 bits, mode 0600, replacing one that exists; return name → secret."""
+def generate_credentials(
+    path: Path | str, names: Iterable[str], *, kept: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Make a file of fresh secrets of 256 bits, mode 0600, replacing one that exists; return name → secret.
+
+    A name that is in `kept` keeps its secret.
+    """
     path = Path(path)
-    made = {name: secrets.token_urlsafe(32) for name in names}
+    made = {**(kept or {}), **{name: secrets.token_urlsafe(32) for name in names if name not in (kept or {})}}
     # The file appears whole or not at all, and is never readable by others.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -133,12 +133,13 @@ def _free_ports(count: int, *, other_than: Sequence[int]) -> list[int]:
 def _make_credentials(data_dir: Path) -> None:
     path = data_dir / CREDENTIALS_FILE
     present = read_json(path)
-    if present is None:
+    if present is not None and not isinstance(present, dict):
+        raise Refused(f"{path} holds no credentials; remove it to have it made anew")
+    if present is None or not set(_IDENTITIES) <= present.keys():
         from chassis.auth import generate_credentials
 
-        generate_credentials(path, _IDENTITIES)
-    elif not isinstance(present, dict) or not set(_IDENTITIES) <= present.keys():
-        raise Refused(f"{path} lacks a credential for one of {', '.join(_IDENTITIES)}; remove it to have it made anew")
+        # A version before may have known fewer processes; what it gave the others stays as it is.
+        generate_credentials(path, _IDENTITIES, kept=present)
 
 
 def nats_seed(data_dir: Path, user: str) -> Path:

@@ -12,6 +12,9 @@ import httpx
 import psutil
 import pytest
 
+from cli.errors import Refused
+from cli.targets import CREDENTIALS_FILE
+from cli.up import _make_credentials
 from tests.cli.conftest import PROCESSES, ROLLCALL, START_SECONDS, Cli, Connection, Up, clean_environment, eventually
 
 
@@ -133,6 +136,20 @@ def test_one_stack_at_a_time_works_in_a_data_directory(stack):
     assert f"process {stack.process.pid}" in line
     assert str(stack.data_dir) in line
     assert stack.process.poll() is None
+
+
+def test_a_data_directory_of_a_version_with_fewer_processes_gets_their_credentials(tmp_path):
+    """ "The next start continues with the same data": what was given to the others stays as it is."""
+    path = tmp_path / CREDENTIALS_FILE
+    path.write_text('{"admin": "a", "gateway": "g"}')
+    path.chmod(0o600)
+    _make_credentials(tmp_path)
+    made = json.loads(path.read_text())
+    assert (made["admin"], made["gateway"]) == ("a", "g")
+    assert len(made["console"]) == len(made["mdm"]) == 43
+    path.write_text("[]")
+    with pytest.raises(Refused, match="remove it"):
+        _make_credentials(tmp_path)
 
 
 def test_a_data_directory_that_cannot_be_made_is_told(tmp_path):

@@ -36,7 +36,10 @@ async def test_a_workspace_is_created_listed_and_led_to(console: Console) -> Non
     assert f"Workspace {name} is created." in page
     for title in ("Dashboard", "Enterprise Store", "MDM Portal"):
         assert f'Enable SCIM<span class="unseen"> for the {title}</span>' in page
-    assert f'href="{location}">{name}</a>' in await console.get("/")
+    listed = await console.get("/")
+    while f'href="{location}">{name}</a>' not in listed:
+        (following,) = re.findall(r'rel="next" href="([^"]+)"', listed)
+        listed = await console.get(unescape(following))
 
 
 @pytest.mark.parametrize(

@@ -366,7 +366,7 @@ async def test_a_workspace_is_emptied_in_parts_and_goes_on_where_it_was_cut_off(
         parts += 1
     assert parts == 5
     assert sorted(await tenant.summary(event)) == [("REMOVE_DEVICE", f"C{n}", "APPLIED", "") for n in range(5)]
-    assert await tenant.db.read(lambda tx: repository.employees(tx, tenant.workspace_id, None, 9)) == []
+    assert await tenant.db.read(lambda tx: repository.employees(tx, tenant.workspace_id, "", None, 9)) == []
     assert await tenant.db.read(repository.first_closure) is None
 
 
