@@ -10,16 +10,18 @@ import fcntl
 import os
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from alembic import command, context
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
+from chassis import revisions
 from chassis.crashpoints import crashpoint
 from chassis.database import create_engine
+
+if TYPE_CHECKING:
+    # Loaded where a schema is not the newest; see `revisions`.
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 
 class SchemaMismatch(Exception):
@@ -33,6 +35,11 @@ def upgrade(url: str, script_location: str) -> None:
     """
     engine = create_engine(url, "schema", purpose="migrate")
     try:
+        if _is_newest(engine, script_location):
+            return
+        from alembic import command
+        from alembic.script import ScriptDirectory
+
         with _turn(engine), engine.connect() as connection:
             config = _config(script_location)
             _refuse_newer(connection, ScriptDirectory.from_config(config), engine.url)
@@ -45,10 +52,15 @@ def upgrade(url: str, script_location: str) -> None:
 def check(url: str, script_location: str) -> None:
     """Raise `SchemaMismatch` when the database is older or newer than the program."""
     engine = create_engine(url, "schema", purpose="read")
-    script = ScriptDirectory.from_config(_config(script_location))
     try:
         if engine.dialect.name == "sqlite" and not os.path.exists(engine.url.database or ""):
             raise SchemaMismatch(f"{_name(engine.url)}: no database yet: run `migrate`")
+        if _is_newest(engine, script_location):
+            return
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        script = ScriptDirectory.from_config(_config(script_location))
         with engine.connect() as connection:
             _refuse_newer(connection, script, engine.url)
             current = MigrationContext.configure(connection).get_current_revision()
@@ -67,6 +79,9 @@ def is_behind(url: str, script_location: str) -> bool:
 
     An empty database, or none, is not. Raises `SchemaMismatch` when it is newer than the program.
     """
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     engine = create_engine(url, "schema", purpose="read")
     script = ScriptDirectory.from_config(_config(script_location))
     try:
@@ -80,8 +95,20 @@ def is_behind(url: str, script_location: str) -> bool:
         engine.dispose()
 
 
+def _is_newest(engine: sa.Engine, script_location: str) -> bool:
+    try:
+        with engine.connect() as connection:
+            current = [str(row[0]) for row in connection.execute(sa.text(revisions.CURRENT))]
+    except sa.exc.DBAPIError:
+        # Nothing was migrated yet, or the database is not there: whoever goes on finds out which.
+        return False
+    return revisions.is_newest(current, script_location)
+
+
 def run_env(metadata: sa.MetaData) -> None:
     """Run the migrations that Alembic asks for, on the connection that `upgrade` gave; the body of an `env.py`."""
+    from alembic import context
+
     connection = context.config.attributes.get("connection")
     if connection is None:
         raise RuntimeError("migrations run through chassis.migrations.upgrade, not through the alembic command")
@@ -103,6 +130,8 @@ def run_env(metadata: sa.MetaData) -> None:
 
 
 def _config(script_location: str) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", script_location.replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -110,6 +139,8 @@ def _config(script_location: str) -> Config:
 
 
 def _refuse_newer(connection: sa.Connection, script: ScriptDirectory, url: sa.URL) -> None:
+    from alembic.runtime.migration import MigrationContext
+
     known = {revision.revision for revision in script.walk_revisions()}
     for revision in MigrationContext.configure(connection).get_current_heads():
         if revision not in known:

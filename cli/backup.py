@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import typer
 
+from chassis.revisions import file_is_newest
 from cli.command import Session, command
 from cli.data_directory import (
     BACKUPS,
@@ -141,9 +142,11 @@ def back_up_before_migration(data_dir: Path) -> Path | None:
 
     Raises Refused, also for a database that is newer than this program.
     """
+    present = [name for name in SERVICES if database(data_dir, name).exists()]
+    if all(file_is_newest(database(data_dir, name), f"{name}_service:migrations") for name in present):
+        return None
     from chassis.migrations import SchemaMismatch, is_behind
 
-    present = [name for name in SERVICES if database(data_dir, name).exists()]
     try:
         behind = [
             name

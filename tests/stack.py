@@ -39,6 +39,7 @@ from rollcall.portal.v1 import portal_service_pb2_grpc
 
 from chassis.nats_permissions import server_users
 from cli.up import make_nats_identities, nats_seed
+from tests.loopback import NO_TLS
 from tests.nursery import nursery
 
 T = TypeVar("T")
@@ -380,7 +381,7 @@ class Stack:
     def _serves(self, name: str) -> bool:
         if name == "gateway":
             try:
-                return httpx.get(f"{self.public_url}/readyz", timeout=2).status_code == 200
+                return httpx.get(f"{self.public_url}/readyz", timeout=2, verify=NO_TLS).status_code == 200
             except httpx.HTTPError:
                 return False
         if name == "nats":
@@ -394,7 +395,8 @@ class Stack:
             self.ports["nats"] = int(ports["nats"][0].rsplit(":", 1)[1])
             self.ports["monitoring"] = int(ports["monitoring"][0].rsplit(":", 1)[1])
             try:
-                return httpx.get(f"http://127.0.0.1:{self.ports['monitoring']}/healthz", timeout=2).status_code == 200
+                health = f"http://127.0.0.1:{self.ports['monitoring']}/healthz"
+                return httpx.get(health, timeout=2, verify=NO_TLS).status_code == 200
             except httpx.HTTPError:
                 return False
         port_file = self.directory / "ports" / name
@@ -496,7 +498,7 @@ class Stack:
         self.mdm = mdm_service_pb2_grpc.MdmServiceStub(self.channel("mdm"))
         self.portal_delivery = delivery_service_pb2_grpc.DeliveryServiceStub(self.channel("portal"))
         self.mdm_delivery = delivery_service_pb2_grpc.DeliveryServiceStub(self.channel("mdm"))
-        self._monitor = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['monitoring']}", timeout=5)
+        self._monitor = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['monitoring']}", timeout=5, verify=NO_TLS)
         self._clients.append(self._monitor)
 
     def channel(self, service: str, identity: str = "admin") -> grpc.Channel:
@@ -513,6 +515,7 @@ class Stack:
             base_url=connection.base_url,
             headers={"Authorization": f"Bearer {token or connection.token}", **(headers or {})},
             timeout=30,
+            verify=NO_TLS,
         )
         self._clients.append(client)
         return client

@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from cli.main import run
+from tests.loopback import NO_TLS
 from tests.stack import dying_with_parent
 
 T = TypeVar("T")
@@ -197,7 +198,7 @@ class Connection:
     def scim(self, method: str, path: str, body: Any = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": SCIM}
         content = None if body is None else json.dumps(body)
-        return httpx.request(method, self.base_url + path, headers=headers, content=content, timeout=15)
+        return httpx.request(method, self.base_url + path, headers=headers, content=content, timeout=15, verify=NO_TLS)
 
     def create_user(self, user_name: str, **more: Any) -> str:
         body = {

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import Cli, Up, eventually
 from tests.cli.test_up import refused
+from tests.loopback import NO_TLS
 
 PASSWORD = "correct horse battery"
 
@@ -98,6 +99,6 @@ def test_the_console_s_port_in_use_is_told_before_anything_starts(stack: Up, tmp
 def page(url: str) -> str:
     """The text of a page; empty while nothing answers."""
     try:
-        return httpx.get(url, timeout=10).text
+        return httpx.get(url, timeout=10, verify=NO_TLS).text
     except httpx.HTTPError:
         return ""

@@ -10,9 +10,12 @@ from contextlib import closing
 
 import pytest
 
-from chassis import migrations
+from chassis import migrations, revisions
 from cli import backup as backups
 from cli.errors import Refused
+from directory_service.tables import MIGRATIONS as DIRECTORY
+from mdm_service.tables import MIGRATIONS as MDM
+from portal_service.tables import MIGRATIONS as PORTAL
 from tests.cli.conftest import Cli, Connection, Up, clean_environment, eventually, rollcall
 
 SERVICES = ("directory", "portal", "mdm")
@@ -398,11 +401,30 @@ def test_only_a_schema_with_an_older_revision_is_behind(tmp_path):
         migrations.is_behind(url, location)
 
 
+def test_only_what_is_surely_the_newest_schema_is_taken_for_it(tmp_path):
+    """What the files or the database leave open, the migrations' own library decides."""
+    path, location = tmp_path / "x.db", write_scripts(tmp_path / "scripts", "a", "b")
+    assert not revisions.file_is_newest(path, location)
+    migrations.upgrade(f"sqlite:///{path}", location)
+    assert revisions.newest(location) == "b"
+    assert revisions.file_is_newest(path, location)
+    for version in ("a", "z"):
+        query(path, f"UPDATE alembic_version SET version_num = '{version}'")
+        assert not revisions.file_is_newest(path, location)
+    query(path, "INSERT INTO alembic_version VALUES ('b')")
+    assert not revisions.file_is_newest(path, location)
+    (tmp_path / "scripts" / "versions" / "other.py").write_text("# no revision\n")
+    assert revisions.newest(location) is None
+    for service, directory in (("directory", DIRECTORY), ("portal", PORTAL), ("mdm", MDM)):
+        assert revisions.newest(f"{service}_service:migrations") == revisions.newest(directory) is not None
+
+
 def test_up_keeps_the_databases_as_they_were_before_it_migrates_them(databases, tmp_path, monkeypatch):
     """The rule of upgrades: "`rollcall up` migrates by itself after a backup of the embedded files"."""
     data_dir = tmp_path / "data"
     shutil.copytree(databases, data_dir)
     assert backups.back_up_before_migration(data_dir) is None
+    monkeypatch.setattr(backups, "file_is_newest", lambda path, location: "portal" not in location)
     monkeypatch.setattr(migrations, "is_behind", lambda url, location: "portal" in location)
     query(data_dir / "portal.db", "CREATE TABLE of_old (id INTEGER)")
     made = [backups.back_up_before_migration(data_dir) for _ in range(4)]

@@ -16,6 +16,7 @@ from cli.errors import Refused
 from cli.targets import CREDENTIALS_FILE
 from cli.up import _make_credentials
 from tests.cli.conftest import PROCESSES, ROLLCALL, START_SECONDS, Cli, Connection, Up, clean_environment, eventually
+from tests.loopback import NO_TLS
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_ready_means_that_a_scim_request_succeeds(stack, cli):
     """PRODUCT 8: "prints the line `ready http://H:P` when a SCIM request would succeed"."""
     assert stack.lines[-1] == f"ready {stack.url}"
     assert [line for line in stack.lines if line.startswith("ready")] == [f"ready {stack.url}"]
-    assert [httpx.get(f"{stack.url}/readyz").status_code for _ in range(8)] == [200] * 8
+    assert [httpx.get(f"{stack.url}/readyz", verify=NO_TLS).status_code for _ in range(8)] == [200] * 8
     assert cli.connection(cli.workspace(), "mdm").scim("GET", "/Users").status_code == 200
 
 
@@ -168,7 +169,7 @@ def test_a_stop_leaves_nothing_running(start, lived_in, number):
     processes = up.tree()
     assert len(processes) > len(PROCESSES)
     # An identity provider keeps its connection open.
-    idle = httpx.Client(headers={"Authorization": f"Bearer {connection.token}"})
+    idle = httpx.Client(headers={"Authorization": f"Bearer {connection.token}"}, verify=NO_TLS)
     assert idle.get(f"{connection.base_url}/Users").status_code == 200
     begun = time.monotonic()
     assert up.stop(number) == 0
@@ -323,7 +324,7 @@ def test_up_with_json_prints_one_document(tmp_path):
             text += up.process.stdout.readline()
         document = json.loads(text)
         assert document["url"] == url
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert httpx.get(f"{url}/readyz", verify=NO_TLS).status_code == 200
     finally:
         up.process.send_signal(signal.SIGTERM)
         rest = up.process.stdout.read()

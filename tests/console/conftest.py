@@ -20,6 +20,7 @@ from console.app import App, create_app
 from console.middleware import csrf_token
 from console.services import NAMES, Services
 from console.settings import ConsoleSettings
+from tests.loopback import NO_TLS
 from tests.nursery import nursery
 from tests.stack import REPOSITORY, Stack, eventually
 
@@ -150,7 +151,7 @@ def console_process(stack: Stack, **changes: str) -> Iterator[tuple[str, Any]]:
 def is_ready(url: str) -> bool:
     """Whether a console says that it would show pages."""
     try:
-        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+        return httpx.get(f"{url}/readyz", timeout=5, verify=NO_TLS).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -26,6 +26,7 @@ from rollcall.mdm.v1 import mdm_service_pb2 as mdm_pb
 from rollcall.portal.v1 import portal_service_pb2 as portal_pb
 
 from tests.console.conftest import PASSWORD, Person, console_process, is_ready, make_person
+from tests.loopback import NO_TLS
 from tests.stack import REPOSITORY, Connection, Stack, eventually
 
 SCREENSHOTS = REPOSITORY / "docs" / "screenshots"
@@ -53,7 +54,9 @@ class Okta:
     """An identity provider that sends what Okta sends, with a base URL and a token that somebody copied."""
 
     def __init__(self, base_url: str, token: str) -> None:
-        self._client = httpx.Client(base_url=base_url, headers={**OKTA, "Authorization": f"Bearer {token}"}, timeout=30)
+        self._client = httpx.Client(
+            base_url=base_url, headers={**OKTA, "Authorization": f"Bearer {token}"}, timeout=30, verify=NO_TLS
+        )
 
     def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         answer = self._client.request(method, path, **options)

@@ -21,6 +21,7 @@ import httpx
 import pytest
 
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, rendered
+from tests.loopback import NO_TLS
 
 IMAGE_MEGABYTES = 250
 """TARGETS: "image ≤ 250 MB"."""
@@ -231,13 +232,13 @@ def test_every_process_serves_from_the_image(image: Built, tmp_path: Path) -> No
             if name == "nobody":
                 break
         assert urls.keys() == {"ready", "console", "nobody"}, (tmp_path / "log").read_text()
-        assert httpx.get(f"{urls['ready']}/readyz").status_code == 200
-        shown = httpx.get(urls["nobody"].rpartition(" ")[2])
+        assert httpx.get(f"{urls['ready']}/readyz", verify=NO_TLS).status_code == 200
+        shown = httpx.get(urls["nobody"].rpartition(" ")[2], verify=NO_TLS)
         assert shown.status_code == 200
         assert "Create your account" in shown.text
         style = re.search(r'rel="stylesheet" href="([^"]+)"', shown.text)
         assert style is not None
-        assert httpx.get(f"{urls['console']}{style[1]}").status_code == 200
+        assert httpx.get(f"{urls['console']}{style[1]}", verify=NO_TLS).status_code == 200
     finally:
         watchdog.cancel()
         process.terminate()

@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from tests.faults.faults import Context, Fault
 from tests.faults.proxy import FaultProxy
 from tests.faults.system import FaultStack
+from tests.loopback import NO_TLS
 from tests.stack import POLL_INTERVAL, START_TIMEOUT, StackError, eventually, free_port
 
 NODES = ("nats-a", "nats-b", "nats-c")
@@ -95,7 +96,7 @@ class ClusterStack(FaultStack):
 
     def route_count(self, node: str) -> int:
         """How many routes a server has to others."""
-        answer = httpx.get(f"http://127.0.0.1:{self.monitors[node]}/routez", timeout=5)
+        answer = httpx.get(f"http://127.0.0.1:{self.monitors[node]}/routez", timeout=5, verify=NO_TLS)
         return int(answer.json()["num_routes"])
 
     def leader(self) -> str:
@@ -154,7 +155,10 @@ class ClusterStack(FaultStack):
         if name not in NODES:
             return super()._serves(name)
         try:
-            return httpx.get(f"http://127.0.0.1:{self.monitors[name]}/healthz", timeout=2).status_code == 200
+            return (
+                httpx.get(f"http://127.0.0.1:{self.monitors[name]}/healthz", timeout=2, verify=NO_TLS).status_code
+                == 200
+            )
         except httpx.HTTPError:
             return False
 

@@ -21,6 +21,7 @@ from rollcall.directory.v1 import connection_service_pb2
 from rollcall.mdm.v1 import mdm_service_pb2
 from rollcall.portal.v1 import portal_service_pb2
 
+from tests.loopback import NO_TLS
 from tests.stack import Connection, Stack
 from tests.system.administrator import Administrator
 from tests.system.okta import GROUP_URN, HEADERS, PATCH_URN, USER_URN, OktaApp
@@ -131,7 +132,7 @@ class Workload:
         for portal, app in apps.items():
             self._map_title(app.connection)
             self.rolls[portal] = Roll(app.connection, f"q{secrets.token_hex(5)}{portal[0]}")
-        with httpx.Client(timeout=30) as http:
+        with httpx.Client(timeout=30, verify=NO_TLS) as http:
             for portal, roll in self.rolls.items():
                 for _ in range(DEVICES if portal == "mdm" else 3):
                     self._do_now(http, self._create_user(roll, self._dice))
@@ -164,7 +165,7 @@ class Workload:
     def create_untouched(self, portal: str) -> str:
         """Create a user whom no client will choose, and return its id."""
         roll = self.rolls[portal]
-        with httpx.Client(timeout=30) as http:
+        with httpx.Client(timeout=30, verify=NO_TLS) as http:
             self._do_now(http, self._create_user(roll, self._dice))
         user_id = self.history[-1].resource_id
         del roll.users[user_id]
@@ -172,12 +173,12 @@ class Workload:
 
     def touch(self, portal: str, user_id: str) -> None:
         """Change a user's title and displayName."""
-        with httpx.Client(timeout=30) as http:
+        with httpx.Client(timeout=30, verify=NO_TLS) as http:
             self._do_now(http, self._patch_user(self.rolls[portal], user_id, self._dice))
 
     def invite_strangers(self) -> None:
         """List a user of another connection as a member of a group, on every connection."""
-        with httpx.Client(timeout=30) as http:
+        with httpx.Client(timeout=30, verify=NO_TLS) as http:
             for roll in self.rolls.values():
                 request = self._add_stranger(roll, next(iter(roll.groups)), self._dice)
                 self._do_now(http, request)
@@ -232,7 +233,7 @@ class Workload:
 
     def _client(self, dice: random.Random, more: Callable[[], bool]) -> None:
         try:
-            with httpx.Client(timeout=_ANSWER_SECONDS) as http:
+            with httpx.Client(timeout=_ANSWER_SECONDS, verify=NO_TLS) as http:
                 while more():
                     roll = dice.choice(list(self.rolls.values()))
                     request = self._choose(roll, dice)

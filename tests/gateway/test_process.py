@@ -22,6 +22,7 @@ from rollcall.directory.v1.group_pb2 import Group, Member
 from rollcall.directory.v1.user_pb2 import User
 
 from tests.gateway.edge import CONNECTION, ScriptedDirectory, assert_scim_error, bearer, fresh_token, scripted
+from tests.loopback import NO_TLS
 from tests.nursery import Child, nursery
 
 BASE = f"/scim/v2/{CONNECTION}"
@@ -105,7 +106,7 @@ async def process(tmp_path: Path, directory: ScriptedDirectory) -> AsyncIterator
 async def client(process: Process) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the process, with a token."""
     address = f"http://127.0.0.1:{process.port}"
-    async with httpx.AsyncClient(base_url=address, headers=process.headers, timeout=15) as opened:
+    async with httpx.AsyncClient(base_url=address, headers=process.headers, timeout=15, verify=NO_TLS) as opened:
         yield opened
 
 
@@ -219,7 +220,9 @@ async def test_only_a_trusted_proxy_says_what_the_scheme_is(
     """`meta.location` begins with https behind a proxy that ends TLS, and only a trusted one can make it so."""
     async with scripted(directory) as target, running(tmp_path, target, TRUSTED_PROXIES=trusted) as process:
         headers = {**process.headers, "X-Forwarded-Proto": "https", "Host": "scim.example.com"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}", headers=headers) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{process.port}", headers=headers, verify=NO_TLS
+        ) as client:
             user = (await client.get(f"{BASE}/Users/u1")).json()
     assert user["meta"]["location"] == f"{scheme}://scim.example.com{BASE}/Users/u1"
 

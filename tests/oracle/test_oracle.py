@@ -318,7 +318,7 @@ def test_random_requests_are_answered_as_by_an_independent_server(server: InProc
     run_state_machine_as_test(
         OnServer,
         settings=settings(
-            max_examples=20,
+            max_examples=15,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

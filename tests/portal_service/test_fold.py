@@ -261,7 +261,7 @@ def run(url: str, portal: str) -> None:
     run_state_machine_as_test(
         lambda: Roll(url, portal),
         settings=settings(
-            max_examples=25,
+            max_examples=18,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

@@ -17,6 +17,7 @@ from rollcall.portal.v1 import portal_service_pb2
 
 from cli.main import run
 from tests.console.conftest import console_process, is_ready
+from tests.loopback import NO_TLS
 from tests.security.certificates import Authority, Certificate
 from tests.stack import CHANNEL_OPTIONS, SERVICES, Connection, Stack, eventually, refusal
 
@@ -89,6 +90,7 @@ class ProductionStack(Stack):
             base_url=f"http://127.0.0.1:{self.ports['gateway']}{path}",
             headers={"Authorization": f"Bearer {connection.token}"},
             timeout=30,
+            verify=NO_TLS,
         )
         self._clients.append(client)
         return client
@@ -153,7 +155,7 @@ def test_the_console_is_known_by_its_certificate(production: ProductionStack) ->
     }
     with console_process(production, **settings) as (url, _):
         eventually(lambda: is_ready(url), timeout=30, what="the console")
-        shown = httpx.get(f"{url}/sign-in/link/{link}")
+        shown = httpx.get(f"{url}/sign-in/link/{link}", verify=NO_TLS)
         assert shown.status_code == 200
         assert "Create your account" in shown.text
         assert shown.headers["set-cookie"].startswith("__Host-rollcall_visitor=")

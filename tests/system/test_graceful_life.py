@@ -16,6 +16,7 @@ import httpx
 import pytest
 from rollcall.delivery.v1 import delivery_service_pb2
 
+from tests.loopback import NO_TLS
 from tests.nursery import Child, nursery
 from tests.stack import PACKAGES, PROCESSES, REPOSITORY, Stack, eventually, free_port
 from tests.system.administrator import Administrator
@@ -38,7 +39,9 @@ class Burst:
         """Send all and wait for every answer; raise for one that never came."""
         limits = httpx.Limits(max_connections=IN_FLIGHT)
         async with (
-            httpx.AsyncClient(base_url=self._base_url, headers=self._headers, timeout=60, limits=limits) as client,
+            httpx.AsyncClient(
+                base_url=self._base_url, headers=self._headers, timeout=60, limits=limits, verify=NO_TLS
+            ) as client,
             asyncio.TaskGroup() as group,
         ):
             for number in range(IN_FLIGHT):
@@ -148,7 +151,7 @@ class Replica:
         assert self._process.poll() is None
         if self._name == "gateway":
             with suppress(httpx.HTTPError):
-                return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status_code == 200
+                return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2, verify=NO_TLS).status_code == 200
             return False
         return (self._directory / f"{self._name}-{self.port}").exists()
 
@@ -203,7 +206,10 @@ async def test_a_rolling_restart_under_load_fails_no_request(stack: Stack, tmp_p
                 answer = await client.post(url, json=user)
                 statuses[answer.status_code] += 1
 
-        async with httpx.AsyncClient(headers=headers, timeout=60) as client, asyncio.TaskGroup() as group:
+        async with (
+            httpx.AsyncClient(headers=headers, timeout=60, verify=NO_TLS) as client,
+            asyncio.TaskGroup() as group,
+        ):
             for worker in range(6):
                 group.create_task(provision(worker, client))
             try:

@@ -20,6 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.metrics import FAMILIES
+from tests.loopback import NO_TLS
 from tests.stack import REPOSITORY, SERVICES, Connection, Stack, free_port
 from tests.system.administrator import Administrator
 
@@ -94,7 +95,7 @@ class Observed(Stack):
     @staticmethod
     def metrics_at(port: int) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
         """The same of a process whose port is known."""
-        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, verify=NO_TLS)
         assert answer.status_code == 200
         found: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
         for family in text_string_to_metric_families(answer.text):
@@ -174,7 +175,7 @@ def test_the_gateway_counts_requests_by_route_over_all_workers(observed: Observe
     key = frozenset({("route", "/Groups/{id}"), ("method", "GET"), ("status", "404")})
     before = observed.metrics("gateway").get("rollcall_http_requests_total", {}).get(key, 0)
     for number in range(8):
-        with httpx.Client(headers={"Authorization": f"Bearer {dashboard.token}"}) as client:
+        with httpx.Client(headers={"Authorization": f"Bearer {dashboard.token}"}, verify=NO_TLS) as client:
             client.get(f"{dashboard.base_url}/Groups/{number}")
     client = observed.scim(dashboard)
     client.request("BREW", "/Groups")

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from rollcall.directory.v1 import connection_service_pb2 as connections
 
+from tests.loopback import NO_TLS
 from tests.stack import Stack, refused
 from tests.system.administrator import Administrator
 
@@ -140,10 +141,10 @@ def test_every_wrong_token_gets_the_same_answer(administrator: Administrator, fl
         "basic": connection.token,
     }[flaw]
     headers = {"Authorization": f"{'Basic' if flaw == 'basic' else 'Bearer'} {token}"} if token else {}
-    reference = httpx.get(f"{connection.base_url}/Users", headers={"Authorization": "Bearer nonsense"})
+    reference = httpx.get(f"{connection.base_url}/Users", headers={"Authorization": "Bearer nonsense"}, verify=NO_TLS)
     check_unauthorized(reference)
     for path in ("/Users", "/Groups", "/ServiceProviderConfig", "/Schemas", "/Nowhere"):
-        answer = httpx.get(connection.base_url + path, headers=headers)
+        answer = httpx.get(connection.base_url + path, headers=headers, verify=NO_TLS)
         check_unauthorized(answer)
         assert answer.json() == reference.json()
     assert stack.scim(connection).get("/Users").status_code == 200
