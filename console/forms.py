@@ -60,6 +60,16 @@ class Form:
         """Note an error of a field, or of the form as a whole for an empty name; the first one stands."""
         self.errors.setdefault(name, error)
 
+    def confirms(self, expected: str, *, otherwise: str = "") -> bool:
+        """Say whether the text that had to be typed was, in the field `confirmation`; if not, note so there.
+
+        `otherwise` is a sentence that the note ends with.
+        """
+        if self.text("confirmation") == expected:
+            return True
+        self.fail("confirmation", f"Type {expected} to confirm. {otherwise}".rstrip())
+        return False
+
     def refused(self, problem: Problem, fields: Collection[str] | Mapping[str, str] = ()) -> None:
         """Note what a service refused: at the field that it names where that is one of `fields`, else at the form.
 

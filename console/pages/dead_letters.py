@@ -125,9 +125,7 @@ class DiscardDeadLetter:
         given = await form(req)
         scope = await find_scope(self._services, slug, portal_name)
         letter = await find_dead_letter(self._services, scope, dead_letter_id)
-        if given.text("confirmation") != event_name(letter):
-            given.fail("confirmation", f"Type {event_name(letter)} to confirm.")
-        else:
+        if given.confirms(event_name(letter)):
             request = pb.DiscardDeadLetterRequest(dead_letter_id=dead_letter_id)
             try:
                 applied = (await self._services.delivery(scope.delivery).DiscardDeadLetter(request)).applied

@@ -260,9 +260,7 @@ class RemoveDevice:
         given = await form(req)
         workspace = await find_workspace(self._services, slug)
         device = await find_device(self._services, workspace, device_id)
-        if given.text("confirmation") != device.serial:
-            given.fail("confirmation", f"Type {device.serial} to confirm.")
-        else:
+        if given.confirms(device.serial):
             request = pb.RemoveDeviceRequest(workspace_id=workspace.workspace_id, device_id=device.device_id)
             try:
                 await self._services.mdm.RemoveDevice(request)

@@ -326,8 +326,7 @@ class Deletion:
         """Delete it if its name was typed."""
         scope, given = await find_scope(self._services, slug, portal_name), await form(req)
         name = scope.connection.display_name
-        if given.text("confirmation") != name:
-            given.fail("confirmation", f"Type {name} to confirm. Nothing was deleted.")
+        if not given.confirms(name, otherwise="Nothing was deleted."):
             await self._show(req, resp, scope, given)
             return
         await self._services.connections.DeleteConnection(

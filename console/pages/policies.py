@@ -88,9 +88,7 @@ class DeletePolicy:
         given = await form(req)
         workspace = await find_workspace(self._services, slug)
         policy = await find_policy(self._services, workspace, policy_id)
-        if given.text("confirmation") != policy.name:
-            given.fail("confirmation", f"Type {policy.name} to confirm.")
-        else:
+        if given.confirms(policy.name):
             try:
                 await self._services.mdm.DeletePolicy(
                     pb.DeletePolicyRequest(workspace_id=workspace.workspace_id, policy_id=policy_id)

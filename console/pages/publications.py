@@ -180,8 +180,7 @@ class DeletePublication:
         given = await form(req)
         workspace = await find_workspace(self._services, slug)
         one = await find_publication(self._services, workspace, publication_id)
-        if given.text("confirmation") != one.name:
-            given.fail("confirmation", f"Type {one.name} to confirm.")
+        if not given.confirms(one.name):
             await self._show(req, resp, slug, publication_id, given, falcon.HTTP_422)
             return
         request = pb.DeletePublicationRequest(workspace_id=workspace.workspace_id, publication_id=publication_id)

@@ -203,8 +203,7 @@ class Revocation:
     async def on_post(self, req: Request, resp: Response, slug: str, portal_name: str, token_id: str) -> None:
         """Revoke it."""
         scope, given = await find_scope(self._services, slug, portal_name), await form(req)
-        if given.text("confirmation") != short(token_id):
-            given.fail("confirmation", f"Type {short(token_id)} to confirm. Nothing was revoked.")
+        if not given.confirms(short(token_id), otherwise="Nothing was revoked."):
             await self._show(req, resp, scope, token_id, given)
             return
         request = pb.RevokeTokenRequest(connection_id=scope.connection.connection_id, token_id=token_id)

@@ -80,9 +80,7 @@ class Deletion:
     async def on_post(self, req: Request, resp: Response, slug: str) -> None:
         """Delete the workspace if its name was typed."""
         workspace, given = await find_workspace(self._services, slug), await form(req)
-        if given.text("confirmation") != workspace.name:
-            given.fail("confirmation", f"Type {workspace.name} to confirm. Nothing was deleted.")
-        else:
+        if given.confirms(workspace.name, otherwise="Nothing was deleted."):
             try:
                 await self._services.connections.DeleteWorkspace(
                     pb.DeleteWorkspaceRequest(workspace_id=workspace.workspace_id)
